@@ -1,0 +1,5 @@
+"""Runs the command line: `python -m refinery`."""
+
+from refinery.cli.main import main
+
+main()

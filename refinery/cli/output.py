@@ -1,0 +1,120 @@
+"""What commands print: data on stdout, talk on stderr, JSON when asked, errors in one form."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from refinery.errors import RefineryError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SCHEMA_VERSION = 1
+"""Version of every JSON document the command line prints."""
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document instead of text.")
+]
+
+
+def _wants_json() -> bool:
+    """Whether this call asked for JSON, known before options are parsed so errors obey it."""
+    words = sys.argv[1:]
+    return "--json" in (words[: words.index("--")] if "--" in words else words)
+
+
+def emit(document: dict[str, Any], json_output: bool, render: Callable[["Console"], None]) -> None:
+    """Print the result of a command: the document as JSON, or what `render` draws.
+
+    Args:
+        document: JSON-serialisable; `schema_version` is added in front.
+        json_output: the command's `--json`.
+        render: draws the result for people on the console it is given (stdout).
+    """
+    if json_output:
+        whole = {"schema_version": SCHEMA_VERSION, **document}
+        sys.stdout.write(json.dumps(whole, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.flush()
+    else:
+        render(console())
+
+
+def console(*, to_stderr: bool = False) -> "Console":
+    """A console of the terminal's width that prints text as it is: no markup, no emoji codes.
+
+    Without a terminal lines are never wrapped and nothing is coloured.
+    """
+    from rich.console import Console
+
+    stream = sys.stderr if to_stderr else sys.stdout
+    width = None if stream.isatty() else 10_000
+    return Console(
+        file=stream,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        width=width,
+        soft_wrap=not stream.isatty(),
+        no_color=bool(os.environ.get("NO_COLOR")) or None,
+    )
+
+
+def note(text: str) -> None:
+    """Say something to the person at the terminal; silent in JSON mode."""
+    if not _wants_json():
+        sys.stderr.write(safe(text) + "\n")
+        sys.stderr.flush()
+
+
+def print_error(error: RefineryError) -> None:
+    """Print an error and its hint on stderr; as JSON on stdout when JSON was asked for."""
+    if _wants_json():
+        body = {"code": error.code, "message": str(error), "hint": error.hint}
+        document = {"schema_version": SCHEMA_VERSION, "error": body}
+        sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+        return
+    sys.stderr.write(f"error: {safe(str(error))}\n")
+    if error.hint:
+        sys.stderr.write(f"hint:  {safe(error.hint)}\n")
+
+
+def safe(text: str) -> str:
+    """Text of a trace, made harmless for a terminal.
+
+    Control characters except newline and tab, bidirectional controls and other invisible
+    characters are shown as their escape sequences.
+    """
+    from refinery.safety.untrusted import visible
+
+    return visible(text)
+
+
+def table(target: "Console", columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Draw a plain table; cells are made safe for the terminal."""
+    from rich.table import Table
+
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
+    for row in rows:
+        drawn.add_row(*("" if cell is None else safe(str(cell)) for cell in row))
+    target.print(drawn)
+
+
+def local_time(ns: int | None) -> str:
+    """A time for people, in the machine's zone to the second; `-` when unknown."""
+    if ns is None:
+        return "-"
+    return datetime.fromtimestamp(ns / 1e9, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def iso_time(ns: int | None) -> str | None:
+    """A time for programs: ISO 8601 in UTC with microseconds; None when unknown."""
+    if ns is None:
+        return None
+    return datetime.fromtimestamp(ns / 1e9, tz=UTC).isoformat(timespec="microseconds")

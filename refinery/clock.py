@@ -1,0 +1,31 @@
+"""Time, randomness and identifiers: the only place they come from."""
+
+import os
+import time
+import uuid
+
+
+def now_ns() -> int:
+    """Current time in nanoseconds since the Unix epoch, UTC."""
+    return time.time_ns()
+
+
+def monotonic_s() -> float:
+    """Seconds of a clock that never jumps; only differences mean something."""
+    return time.monotonic()
+
+
+def new_uuid() -> str:
+    """A UUID of version 7 (RFC 9562 section 5.7): 48 bits of milliseconds, then random bits.
+
+    Lexical order of the strings is order of creation to the millisecond.
+    """
+    random = int.from_bytes(os.urandom(10))
+    value = (now_ns() // 1_000_000) << 80 | 0x7 << 76 | (random >> 68 & 0xFFF) << 64
+    value |= 0b10 << 62 | random & ((1 << 62) - 1)
+    return str(uuid.UUID(int=value))
+
+
+def short_id(prefix: str) -> str:
+    """A short identifier for people, e.g. `fix-8c1f0a2b`: a prefix and 32 random bits."""
+    return f"{prefix}-{os.urandom(4).hex()}"

@@ -1,0 +1,246 @@
+"""The conversation inside a run: one shape for the messages every vendor writes differently.
+
+Read are: OpenAI chat messages (also as a whole request or response body), OpenAI responses items,
+Anthropic content blocks, LangChain dumps (`{"lc": 1, "type": "constructor", "kwargs": …}`, as
+plain JSON; nothing is revived) and LangChain message dicts (`{"type": "human", …}`).
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from refinery.model.trace import Json, Run
+
+_ROLES: dict[str, str] = {
+    "human": "user",
+    "HumanMessage": "user",
+    "HumanMessageChunk": "user",
+    "ai": "assistant",
+    "AIMessage": "assistant",
+    "AIMessageChunk": "assistant",
+    "model": "assistant",
+    "developer": "system",
+    "SystemMessage": "system",
+    "SystemMessageChunk": "system",
+    "ToolMessage": "tool",
+    "ToolMessageChunk": "tool",
+    "function": "tool",
+    "FunctionMessage": "tool",
+}
+_KNOWN_ROLES = {"system", "user", "assistant", "tool"}
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call a model asked for."""
+
+    name: str
+    arguments: Json
+    """Parsed arguments; the raw string when it is not valid JSON."""
+    call_id: str | None = None
+    is_malformed: bool = False
+    """Whether the arguments came as a string that is not valid JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: str
+    """`system`, `user`, `assistant` or `tool`; any other role as the source wrote it."""
+    text: str
+    """The text parts joined by newlines; empty when there are none."""
+    tool_calls: tuple[ToolCall, ...] = field(default=())
+    tool_call_id: str | None = None
+    """For role `tool`: the call it answers."""
+    name: str | None = None
+    is_error: bool = False
+    """For role `tool`: whether the source marked the result as an error."""
+
+
+def messages_in(run: Run) -> tuple[Message, ...]:
+    """Messages a model call was given, in order; empty when the inputs hold none."""
+    inputs = run.inputs
+    if isinstance(inputs, Mapping):
+        found = tuple(parse(inputs.get("messages", inputs.get("input"))))
+        system = inputs.get("system", inputs.get("instructions"))
+        if system and not any(message.role == "system" for message in found):
+            return (Message("system", _text(system)), *found)
+        if not found and isinstance(inputs.get("prompts"), list):
+            return tuple(Message("user", str(prompt)) for prompt in inputs["prompts"])
+        return found
+    return tuple(parse(inputs))
+
+
+def messages_out(run: Run) -> tuple[Message, ...]:
+    """Messages a run answered with, in order; empty when the outputs hold none."""
+    outputs = run.outputs
+    if not isinstance(outputs, Mapping):
+        return tuple(parse(outputs))
+    if isinstance(outputs.get("generations"), list):
+        return tuple(_from_generations(outputs["generations"]))
+    if isinstance(outputs.get("choices"), list):
+        choices = (c.get("message") for c in outputs["choices"] if isinstance(c, Mapping))
+        return tuple(message for choice in choices for message in parse(choice))
+    for key in ("messages", "message", "output"):
+        if key in outputs and (found := tuple(parse(outputs[key]))):
+            return found
+    return tuple(parse(outputs)) if _looks_like_message(outputs) else ()
+
+
+def tool_calls(run: Run) -> tuple[ToolCall, ...]:
+    """Calls the answer of a model run asks for, in order."""
+    return tuple(call for message in messages_out(run) for call in message.tool_calls)
+
+
+def answer_text(value: Json) -> str:
+    """The text a person would read in a result.
+
+    A string itself, a string field of a usual name, the last assistant message, else JSON.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        for key in ("output", "answer", "result", "response", "text", "content"):
+            if isinstance(value.get(key), str):
+                return str(value[key])
+        holder = Run("", "", outputs=value)
+        spoken = [m.text for m in messages_out(holder) if m.role == "assistant" and m.text]
+        if spoken:
+            return spoken[-1]
+    if value is None:
+        return ""
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def parse(value: Json) -> Iterator[Message]:
+    """Every message inside a value: a message, a list of them, or a list of such lists."""
+    if isinstance(value, list | tuple):
+        pair = len(value) == 2 and all(isinstance(part, str) for part in value)
+        if pair and (value[0] in _KNOWN_ROLES or value[0] in _ROLES):
+            yield Message(str(_ROLES.get(value[0], value[0])), value[1])
+            return
+        for item in value:
+            yield from parse(item)
+    elif isinstance(value, Mapping):
+        if isinstance(value.get("kwargs"), Mapping) and value.get("type") == "constructor":
+            kind = value.get("id")
+            yield from _one(
+                {"type": kind[-1] if isinstance(kind, list) and kind else "", **value["kwargs"]},
+                kind,
+            )
+        elif isinstance(value.get("data"), Mapping) and "type" in value and "content" not in value:
+            yield from _one({**value["data"], "type": value["type"]}, None)
+        elif _looks_like_message(value):
+            yield from _one(value, None)
+
+
+def _looks_like_message(value: Mapping[str, Json]) -> bool:
+    role = value.get("role", value.get("type"))
+    known = isinstance(role, str) and (role in _KNOWN_ROLES or role in _ROLES)
+    return known or role in ("function_call", "function_call_output")
+
+
+def _one(value: Mapping[str, Json], class_path: Json) -> Iterator[Message]:
+    kind = class_path[-1] if isinstance(class_path, list) and class_path else None
+    role = str(kind or value.get("role") or value.get("type") or "")
+    role = _ROLES.get(role, role)
+    if role == "function_call":
+        call = _call(value.get("name"), value.get("arguments"), value.get("call_id"))
+        yield Message("assistant", "", (call,))
+        return
+    if role == "function_call_output":
+        yield Message("tool", _text(value.get("output")), tool_call_id=value.get("call_id"))
+        return
+    content = value.get("content")
+    yield from _tool_results(content)
+    calls = (
+        (*_calls(value), *_block_calls(content))
+        if not value.get("tool_calls")
+        else tuple(_calls(value))
+    )
+    text = _text(content)
+    only_results = isinstance(content, list) and content and not text and not calls
+    if only_results and any(_block_type(block) == "tool_result" for block in content):
+        return
+    name = value.get("name")
+    yield Message(
+        role,
+        text,
+        tuple(calls),
+        value.get("tool_call_id") if role == "tool" else None,
+        name if isinstance(name, str) else None,
+        role == "tool" and value.get("status") == "error",
+    )
+
+
+def _from_generations(generations: list[Json]) -> Iterator[Message]:
+    for group in generations:
+        for generation in group if isinstance(group, list) else [group]:
+            if not isinstance(generation, Mapping):
+                continue
+            found = list(parse(generation.get("message")))
+            if not found and isinstance(generation.get("text"), str):
+                found = [Message("assistant", generation["text"])]
+            yield from found
+
+
+def _block_type(block: Json) -> str:
+    return str(block.get("type", "")) if isinstance(block, Mapping) else ""
+
+
+def _text(content: Json) -> str:
+    if isinstance(content, str):
+        return content
+    if isinstance(content, Mapping):
+        return str(content["text"]) if isinstance(content.get("text"), str) else ""
+    if isinstance(content, list | tuple):
+        parts = [block if isinstance(block, str) else _text(block) for block in content]
+        return "\n".join(part for part in parts if part)
+    return "" if content is None else str(content)
+
+
+def _tool_results(content: Json) -> Iterator[Message]:
+    blocks: list[Json] = content if isinstance(content, list) else []
+    for block in blocks:
+        if _block_type(block) == "tool_result":
+            yield Message(
+                "tool",
+                _text(block.get("content")),
+                tool_call_id=block.get("tool_use_id"),
+                is_error=bool(block.get("is_error")),
+            )
+
+
+def _block_calls(content: Json) -> Iterator[ToolCall]:
+    blocks: list[Json] = content if isinstance(content, list) else []
+    for block in blocks:
+        if _block_type(block) == "tool_use":
+            yield _call(block.get("name"), block.get("input"), block.get("id"))
+
+
+def _calls(value: Mapping[str, Json]) -> Iterator[ToolCall]:
+    for call in value.get("tool_calls") or ():
+        if not isinstance(call, Mapping):
+            continue
+        function = call.get("function")
+        if isinstance(function, Mapping):
+            yield _call(function.get("name"), function.get("arguments"), call.get("id"))
+        else:
+            yield _call(call.get("name"), call.get("args", call.get("input")), call.get("id"))
+    for call in value.get("invalid_tool_calls") or ():
+        if isinstance(call, Mapping):
+            yield ToolCall(str(call.get("name") or ""), call.get("args"), call.get("id"), True)
+    legacy = value.get("function_call")
+    if isinstance(legacy, Mapping):
+        yield _call(legacy.get("name"), legacy.get("arguments"), None)
+
+
+def _call(name: Json, arguments: Json, call_id: Json) -> ToolCall:
+    identifier = str(call_id) if call_id is not None else None
+    if not isinstance(arguments, str):
+        return ToolCall(str(name or ""), arguments, identifier)
+    try:
+        return ToolCall(str(name or ""), json.loads(arguments or "{}"), identifier)
+    except (ValueError, RecursionError):
+        return ToolCall(str(name or ""), arguments, identifier, is_malformed=True)

@@ -1,0 +1,136 @@
+"""Every Protocol between floors, on one page."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from refinery.model.failure import Signal
+from refinery.model.patch import FileChange
+from refinery.model.trace import Feedback, Json, Run, Trace, TraceSummary
+from refinery.model.verdict import Remark
+
+
+@dataclass(frozen=True, slots=True)
+class TraceFilter:
+    """Which traces to list; None leaves a field open."""
+
+    status: str | None = None
+    """A `RunStatus`, or `failed` for status error or label fail."""
+    project: str | None = None
+    name: str | None = None
+    session_id: str | None = None
+    user_id: str | None = None
+    source: str | None = None
+    since_ns: int | None = None
+    until_ns: int | None = None
+    """Half-open: since <= start < until, nanoseconds UTC."""
+    text: str | None = None
+    """Words that must occur somewhere in the trace (full-text search)."""
+    label: str | None = None
+    limit: int = 100
+
+
+class Store(Protocol):
+    """Where traces live. Each public file of `refinery.stores` has `open_store(url) -> Store`."""
+
+    def write_runs(
+        self, runs: Iterable[Run], *, source: str = "unknown", project: str | None = None
+    ) -> int:
+        """Write runs, joined with what is stored by `model.merge`; idempotent, atomic.
+
+        Returns the number of runs that were new.
+
+        Raises:
+            StoreError: the store is corrupt, locked for more than 5 s, or full.
+        """
+        ...
+
+    def get_trace(self, trace_id: str) -> Trace | None:
+        """A whole trace, runs in tree order; None when there is none of that id."""
+        ...
+
+    def list_traces(self, wanted: TraceFilter) -> list[TraceSummary]:
+        """Matching traces, newest start first."""
+        ...
+
+    def find_ids(self, prefix: str, limit: int = 10) -> list[str]:
+        """Ids of traces that begin with a prefix, in lexical order."""
+        ...
+
+    def write_feedback(self, feedback: Iterable[Feedback]) -> None:
+        """Write feedback; an id that is stored already is replaced."""
+        ...
+
+    def get_feedback(self, trace_id: str) -> list[Feedback]:
+        """Feedback of a trace and its runs, oldest first."""
+        ...
+
+    def delete_traces(self, trace_ids: Sequence[str]) -> int:
+        """Delete traces with all they hold; returns how many there were."""
+        ...
+
+    def stats(self) -> dict[str, Json]:
+        """`{"traces", "runs", "size_bytes", "schema_version", "url"}`."""
+        ...
+
+    def close(self) -> None:
+        """Release the store; further calls are errors."""
+        ...
+
+
+class Detector(Protocol):
+    """One file of `refinery.detectors`: a module with these names.
+
+    `CLEAN` (traces it must be silent on) and `FAILING` (pairs of a trace and the expected cause
+    run ids) are its examples and its tests.
+    """
+
+    CLEAN: Sequence[Trace]
+    FAILING: Sequence[tuple[Trace, Sequence[str]]]
+
+    def detect(self, trace: Trace) -> Iterable[Signal]:
+        """Signals of this kind in the trace, in tree order."""
+        ...
+
+
+class GuardRule(Protocol):
+    """One file of `refinery.safety.rules`: a module with this function.
+
+    `PASSES` and `REFUSED` (lists of `GuardInput`) are its examples and its tests.
+    """
+
+    def check(self, given: "GuardInput") -> Iterable[Remark]:
+        """Remarks on the patch; none when the rule has nothing against it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class GuardInput:
+    """What a guard rule may look at: final bytes and their context, never intentions."""
+
+    changes: tuple[FileChange, ...]
+    repository: Path
+    """Root of the work tree, for path checks only."""
+    located: tuple[tuple[str, int, int], ...] = ()
+    """Places the diagnosis points to, as (path, first line, last line)."""
+    trace_texts: tuple[str, ...] = ()
+    """Strings of the trace, to see text copied from it."""
+    limits: Mapping[str, Json] | None = None
+    """Settings that tighten rules: `max_changed_lines` (int), `core_files` (list of globs),
+    `protected_files` (list of globs)."""
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors.
+
+    Each public file of `refinery.embedders` has `create(option: str) -> Embedder`; none downloads
+    anything unless named by the user.
+    """
+
+    name: str
+    dimensions: int
+
+    def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        """One unit-length vector of `dimensions` floats per text, in order."""
+        ...

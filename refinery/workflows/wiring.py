@@ -1,0 +1,65 @@
+"""The only place where settings become real stores, models and folders."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from refinery import home, plugins, settings
+from refinery.errors import InputError
+from refinery.ports import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """What a workflow needs: settings, the store, and the project's state folder."""
+
+    settings: settings.Settings
+    store: Store
+    home: Path
+    """The `.refinery` folder; created when the store is opened."""
+
+
+def load_settings(
+    start: Path | None = None, flags: Mapping[str, Any] | None = None
+) -> settings.Settings:
+    """Settings seen from a folder, with values of the command line on top.
+
+    Raises:
+        InputError: a settings file or variable is wrong.
+    """
+    return settings.load(start, flags)
+
+
+def open_workspace(start: Path | None = None, flags: Mapping[str, Any] | None = None) -> Workspace:
+    """Open the project's store, taking in what recorders have left in the spool.
+
+    Raises:
+        InputError: a setting is wrong.
+        StoreError: the store cannot be used.
+    """
+    resolved = load_settings(start, flags)
+    try:
+        folder = home.prepare(resolved.home)
+    except OSError as error:
+        raise InputError(
+            f"cannot create {resolved.home}: {error}", hint="set REFINERY_HOME to a folder"
+        ) from error
+    store = open_store(resolved.values.store or str(folder / "traces.db"))
+    workspace = Workspace(resolved, store, folder)
+    from refinery.workflows.spool import drain
+
+    drain(folder / "spool", store)
+    return workspace
+
+
+def open_store(url: str) -> Store:
+    """Open a store by URL: `sqlite:///path`, a bare path, or `<plug-in>://…`.
+
+    Raises:
+        PluginError: no store plug-in of that scheme.
+        StoreError: the store cannot be used.
+    """
+    scheme = url.partition("://")[0] if "://" in url else "sqlite"
+    opened: Store = plugins.load("stores", scheme).open_store(url)
+    return opened
