@@ -1,0 +1,1 @@
+"""What several detectors need: views of a trace, documents, values, patterns, samples."""

@@ -1,0 +1,87 @@
+"""Failed runs: where an error arose, how far it went up, and whether the agent got over it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from refinery.model.trace import Run, RunKind, RunStatus, Trace
+from refinery.model.walk import ancestors
+
+NOT_FAILURES = (
+    "GraphInterrupt",
+    "NodeInterrupt",
+    "GeneratorExit",
+    "CancelledError",
+    "KeyboardInterrupt",
+    "ParentCommand",
+    "GraphBubbleUp",
+)
+"""Errors that steer a graph or end a stream; they are no failures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error from where it arose to where it ended."""
+
+    origin: Run
+    """The deepest failing run."""
+    top: Run
+    """The highest run it ended."""
+    is_fatal: bool
+    """Whether it ended the root run."""
+    is_recovered: bool
+    """Whether a later run of the origin's name and parent succeeded."""
+
+    @property
+    def text(self) -> str:
+        """Type and message of the error, lower case."""
+        error = self.origin.error
+        return f"{error.type}: {error.message}".lower() if error else ""
+
+
+def failures(trace: Trace) -> Iterator[Failure]:
+    """Each error of the trace once, in tree order of the runs it arose in."""
+    failing = [run for run in trace.runs if _is_failure(run)]
+    with_failing_child = {run.parent_id for run in failing}
+    for run in failing:
+        if run.run_id in with_failing_child:
+            continue
+        top = run
+        for above in ancestors(trace, run.run_id):
+            if not _is_failure(above):
+                break
+            top = above
+        root = trace.root
+        fatal = root is not None and top.run_id == root.run_id
+        yield Failure(run, top, fatal, not fatal and _recovered(trace, run))
+
+
+def _is_failure(run: Run) -> bool:
+    if run.error is None:
+        return False
+    name = run.error.type.rpartition(".")[2] or run.error.message.partition("(")[0]
+    return run.status in (RunStatus.ERROR, None) and name not in NOT_FAILURES
+
+
+def _recovered(trace: Trace, failed: Run) -> bool:
+    later = False
+    for run in trace.runs:
+        if run.run_id == failed.run_id:
+            later = True
+        elif later and run.name == failed.name and run.kind is failed.kind and _went_well(run):
+            return True
+    return False
+
+
+def _went_well(run: Run) -> bool:
+    return run.status is RunStatus.OK and run.error is None
+
+
+def model_before(trace: Trace, run: Run) -> Run | None:
+    """The model run whose answer a failing run worked on: the nearest one before it."""
+    found = None
+    for other in trace.runs:
+        if other.run_id == run.run_id:
+            return found
+        if other.kind is RunKind.LLM:
+            found = other
+    return None

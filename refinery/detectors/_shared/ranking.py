@@ -1,0 +1,134 @@
+"""From signals to a diagnosis: drop echoes, rank, name what the trace cannot answer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from refinery.detectors._shared.gaps import unanswerable
+from refinery.model.failure import (
+    Diagnosis,
+    Evidence,
+    Finding,
+    Likelihood,
+    RootCause,
+    Signal,
+)
+from refinery.model.trace import RunStatus, Trace
+from refinery.model.walk import ancestors, occurs
+
+CONFIDENCE = {Likelihood.CERTAIN: 0.95, Likelihood.LIKELY: 0.75, Likelihood.POSSIBLE: 0.35}
+"""Confidence of a finding of middle specificity; chosen by us, only their order is measured."""
+MAX_FINDINGS = 20
+MAX_EVIDENCE = 6
+_ORDER = tuple(Likelihood)
+_LEVELS = {
+    RootCause.PROMPT: "prompt",
+    RootCause.CONTEXT: "context",
+    RootCause.INPUT: "context",
+    RootCause.MODEL: "output",
+}
+
+
+def is_verbatim(trace: Trace, signal: Signal) -> bool:
+    """Whether a signal names runs of the trace and each of its quotes stands in its run."""
+    if trace.run(signal.cause_run_id) is None or trace.run(signal.symptom_run_id) is None:
+        return False
+    return bool(signal.evidence) and all(_occurs(trace, item) for item in signal.evidence)
+
+
+def _occurs(trace: Trace, item: Evidence) -> bool:
+    run = trace.run(item.run_id)
+    return run is not None and occurs(run, item.quote) is not None
+
+
+def diagnosis_of(
+    trace: Trace,
+    signals: Sequence[Signal],
+    specificity: Mapping[str, int],
+    unread: Sequence[str] = (),
+) -> Diagnosis:
+    """The diagnosis that a trace's signals add up to.
+
+    Signals of one detector about one cause become one finding; a general signal (specificity 0)
+    is folded into a specific one about the same runs. Findings are ranked by likelihood, then
+    specificity, then how early the cause is.
+    """
+    kept = _without_echoes(trace, _merged(signals), specificity)
+    positions = {run.run_id: index for index, run in enumerate(trace.runs)}
+
+    def rank(signal: Signal) -> tuple[int, int, int]:
+        return (
+            _ORDER.index(signal.likelihood),
+            -specificity.get(signal.detector, 1),
+            positions.get(signal.cause_run_id, 0),
+        )
+
+    findings = tuple(
+        _finding(f"F{number}", signal, specificity.get(signal.detector, 1), trace)
+        for number, signal in enumerate(sorted(kept, key=rank)[:MAX_FINDINGS], start=1)
+    )
+    gaps = [*unanswerable(trace), *(f"nested too deep for {name}" for name in unread)]
+    return Diagnosis(trace.trace_id, "detectors", findings, tuple(gaps))
+
+
+def _merged(signals: Sequence[Signal]) -> list[Signal]:
+    """One signal for each detector and cause: the likeliest, with the evidence of all."""
+    groups: dict[tuple[str, str], Signal] = {}
+    for signal in signals:
+        key = (signal.detector, signal.cause_run_id)
+        groups[key] = _joined(groups[key], signal) if key in groups else signal
+    return list(groups.values())
+
+
+def _joined(first: Signal, second: Signal) -> Signal:
+    """The likelier of two signals (the first when equal), with the other's evidence and facts."""
+    wins = _ORDER.index(second.likelihood) < _ORDER.index(first.likelihood)
+    top, other = (second, first) if wins else (first, second)
+    evidence = tuple(dict.fromkeys((*top.evidence, *other.evidence)))[:MAX_EVIDENCE]
+    return replace(top, evidence=evidence, facts={**other.facts, **top.facts})
+
+
+def _without_echoes(
+    trace: Trace, signals: Sequence[Signal], specificity: Mapping[str, int]
+) -> list[Signal]:
+    """Signals without the general ones that only repeat what a specific one explains."""
+    kept = {id(s): s for s in signals if specificity.get(s.detector, 1) > 0}
+    explained = dict(kept)
+    rest = [s for s in signals if specificity.get(s.detector, 1) <= 0]
+    for general in rest:
+        key = next((k for k, s in explained.items() if _explains(trace, s, general)), None)
+        if key is None:
+            kept[id(general)] = general
+        else:
+            kept[key] = _joined(kept[key], replace(general, likelihood=kept[key].likelihood))
+    return list(kept.values())
+
+
+def _explains(trace: Trace, specific: Signal, general: Signal) -> bool:
+    """Whether a specific signal is about the failing run of a general one, and no less likely."""
+    if _ORDER.index(specific.likelihood) > _ORDER.index(general.likelihood):
+        return False
+    failing = general.cause_run_id
+    if failing in (specific.cause_run_id, specific.symptom_run_id):
+        return True
+    above = {run.run_id for run in ancestors(trace, failing)}
+    return specific.symptom_run_id in above and specific.symptom_run_id != trace.trace_id
+
+
+def _finding(finding_id: str, signal: Signal, specificity: int, trace: Trace) -> Finding:
+    confidence = CONFIDENCE[signal.likelihood] + 0.02 * (specificity - 1)
+    if trace.status is RunStatus.ERROR and signal.likelihood is not Likelihood.CERTAIN:
+        confidence += 0.03
+    return Finding(
+        finding_id=finding_id,
+        category=signal.detector,
+        title=signal.title,
+        explanation=signal.explanation,
+        likelihood=signal.likelihood,
+        confidence=round(min(confidence, 0.99), 2),
+        cause_run_id=signal.cause_run_id,
+        symptom_run_id=signal.symptom_run_id,
+        evidence=signal.evidence,
+        root_cause=signal.root_cause,
+        level=_LEVELS.get(signal.root_cause, "system"),
+        facts=signal.facts,
+    )
