@@ -1,0 +1,1 @@
+"""Parts of the stores that are not plug-ins themselves."""
