@@ -1,0 +1,228 @@
+"""The loopback model API a replayed agent talks to: recorded replies first, its own model next.
+
+It listens on a TCP port of 127.0.0.1 and on a Unix socket, for both kinds of sandbox. Each case
+has a token, given to the agent as its API key or in the header `x-refinery-token`; the token
+says which tape answers, so cases that run at the same time never mix.
+"""
+
+import json
+import secrets
+import socketserver
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from refinery.errors import InputError
+from refinery.model.trace import Json
+from refinery.model.verdict import Fidelity, StepFidelity
+from refinery.replay import wire
+from refinery.replay.exchange import Api
+from refinery.replay.session import Rules, Session
+from refinery.replay.tape import RecordedCall, Tape
+
+TOKEN_HEADER = "x-refinery-token"  # noqa: S105  # the name of a header, not a secret
+UNANSWERED = 424
+"""HTTP status of a request nobody can answer (RFC 4918 section 11.4, failed dependency); no SDK
+retries it."""
+MAX_REQUEST_BYTES = 64 << 20
+_AGENTS_OWN = frozenset({400, 404, 413, 422})
+"""Statuses of an endpoint that blame the request, so they are an answer to it."""
+
+
+class Gateway:
+    """Serves model requests until its `with` block ends."""
+
+    def __init__(self, socket_path: Path) -> None:
+        """Prepare the listeners.
+
+        Args:
+            socket_path: where the Unix socket is made; at most about 100 characters long.
+        """
+        self._sessions: dict[str, Session] = {}
+        self._lock = threading.Lock()
+        self.socket_path = socket_path
+        handler = _handler(self)
+        self._tcp = _TcpServer(("127.0.0.1", 0), handler)
+        self._unix = _UnixServer(str(socket_path), handler)
+        self._threads = [
+            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+            for server in (self._tcp, self._unix)
+        ]
+
+    @property
+    def port(self) -> int:
+        """The TCP port."""
+        return int(self._tcp.server_address[1])
+
+    def open(self, tape: Tape, rules: Rules) -> tuple[str, Session]:
+        """Begin a case; returns its token and its state."""
+        token = secrets.token_hex(16)
+        session = Session(tape, rules)
+        with self._lock:
+            self._sessions[token] = session
+        return token, session
+
+    def close(self, token: str) -> None:
+        """End a case: its token is worth nothing any more."""
+        with self._lock:
+            self._sessions.pop(token, None)
+
+    def session(self, token: str) -> Session | None:
+        """The case of a token; None when it is unknown or over."""
+        with self._lock:
+            return self._sessions.get(token)
+
+    def __enter__(self) -> "Gateway":
+        """Start to listen."""
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        stack: TracebackType | None,
+    ) -> None:
+        """Stop listening and remove the socket."""
+        for server in (self._tcp, self._unix):
+            server.shutdown()
+            server.server_close()
+        self.socket_path.unlink(missing_ok=True)
+
+
+class _TcpServer(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+
+class _UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+
+def _handler(gateway: Gateway) -> type[BaseHTTPRequestHandler]:
+    class Handler(_Handler):
+        owner = gateway
+
+    return Handler
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection of an agent."""
+
+    owner: Gateway
+    protocol_version = "HTTP/1.1"
+    timeout = 600
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing: steps are logged by the session."""
+
+    def do_GET(self) -> None:
+        """List the recorded models."""
+        session = self._session()
+        if session is None:
+            return
+        names = {str(call.request.fields.get("model", "recorded")) for call in session.tape.calls}
+        models = [
+            {"id": name, "object": "model", "type": "model", "created": 0, "owned_by": "tape"}
+            for name in sorted(names)
+        ]
+        body = json.dumps({"object": "list", "data": models, "has_more": False}).encode()
+        self._send(200, wire.JSON_TYPE, body)
+
+    def do_POST(self) -> None:
+        """Answer one model request."""
+        raw = self._body()
+        session = self._session()
+        if session is None or raw is None:
+            return
+        api = wire.api_of(self.path)
+        if api is None:
+            self._live(session, None, raw, self.path.rpartition("/")[2] or "request")
+            return
+        try:
+            request = wire.parse_request(self.path, _json(raw))
+        except InputError as error:
+            self._refuse(api, 400, "invalid_request_error", str(error))
+            return
+        found = session.find(request)
+        if found is None:
+            self._live(session, api, raw, request.model)
+            return
+        call, _ = found
+        if call.reply is None:
+            self._recorded_failure(api, call)
+            return
+        content_type, chunks = wire.render(request, call.reply)
+        self._send(200, content_type, b"".join(chunks))
+
+    def _recorded_failure(self, api: Api, call: RecordedCall) -> None:
+        message = call.error or "the recorded call failed"
+        self._refuse(api, call.error_status, "recorded_error", message)
+
+    def _live(self, session: Session, api: Api | None, raw: bytes, name: str) -> None:
+        """Ask the agent's own model; without one the step stays unanswered."""
+        upstream = session.rules.upstream
+        headers = {key.lower(): value for key, value in self.headers.items()}
+        reason = "no live model may be asked"
+        if upstream is not None:
+            answer = upstream.ask(self.path, raw, headers)
+            if not isinstance(answer, str) and (
+                answer.status < 300 or answer.status in _AGENTS_OWN
+            ):
+                detail = "" if answer.status < 300 else f"refused with HTTP {answer.status}"
+                session.log(StepFidelity(name, _kind(api), Fidelity.LIVE, None, detail))
+                self._send(answer.status, answer.content_type, answer.body)
+                return
+            reason = answer if isinstance(answer, str) else f"it answered HTTP {answer.status}"
+        session.log(StepFidelity(name, _kind(api), Fidelity.UNANSWERED, None, reason))
+        message = f"not recorded, and {reason}"
+        self._refuse(api, UNANSWERED, "refinery_unanswered", message)
+
+    def _session(self) -> Session | None:
+        """The case this request belongs to; answers 401 itself when there is none."""
+        bearer = (self.headers.get("authorization") or "").removeprefix("Bearer ")
+        offered = (self.headers.get(TOKEN_HEADER), self.headers.get("x-api-key"), bearer)
+        for token in offered:
+            found = self.owner.session(token) if token else None
+            if found is not None:
+                return found
+        self._refuse(None, 401, "authentication_error", "no replay has this token")
+        return None
+
+    def _body(self) -> bytes | None:
+        """The body; None, after an answer, when its length is missing or too large."""
+        try:
+            size = int(self.headers.get("content-length") or "")
+        except ValueError:
+            size = -1
+        if 0 <= size <= MAX_REQUEST_BYTES:
+            return self.rfile.read(size)
+        self.close_connection = True
+        self._refuse(None, 413, "invalid_request_error", "a body needs a length below 64 MB")
+        return None
+
+    def _refuse(self, api: Api | None, status: int, kind: str, message: str) -> None:
+        self._send(status, wire.JSON_TYPE, wire.render_error(api, status, kind, message))
+
+    def _send(self, status: int, content_type: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("content-type", content_type)
+        self.send_header("content-length", str(len(body)))
+        self.send_header("x-should-retry", "false")  # both vendors' SDKs obey it
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def _kind(api: Api | None) -> str:
+    return "llm" if api else "model request"
+
+
+def _json(raw: bytes) -> Json:
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the request is not JSON: {error}") from error

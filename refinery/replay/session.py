@@ -1,0 +1,103 @@
+"""One replayed case as the gateway sees it: what was asked, and what each request was given."""
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from refinery import clock
+from refinery.model.trace import Json
+from refinery.model.verdict import Fidelity, StepFidelity
+from refinery.replay import canonical
+from refinery.replay.canonical import Canonical, Fresh
+from refinery.replay.exchange import ModelRequest
+from refinery.replay.tape import RecordedCall, Tape
+from refinery.replay.upstream import Upstream
+
+Meaning = Mapping[str, Mapping[str, Json]]
+"""For a recorded call (by run id), the fields its unchanged program really sends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How the requests of a case are judged."""
+
+    is_unchanged: bool = False
+    """Whether the program is the recorded one. Then a request with a recorded conversation *is*
+    the recorded one, and fields that differ are what the recording could not keep."""
+    meaning: Meaning = field(default_factory=dict)
+    """What recorded calls mean, learnt from replays of the unchanged program."""
+    known: frozenset[str] = frozenset()
+    """More UUIDs that are data, e.g. those a patch adds."""
+    upstream: Upstream | None = None
+    """Whom to ask for requests that were not recorded; None: nobody."""
+
+
+class Session:
+    """The state of one case; safe for threads, since agents call models in parallel."""
+
+    def __init__(self, tape: Tape, rules: Rules) -> None:
+        self.tape = tape
+        self.rules = rules
+        self._known = frozenset(tape.known) | rules.known
+        self._lock = threading.Lock()
+        self._served: set[str] = set()
+        self._steps: list[StepFidelity] = []
+        self.learnt: dict[str, dict[str, Json]] = {}
+        """Fields the program sent for recorded calls, by run id."""
+
+    @property
+    def steps(self) -> tuple[StepFidelity, ...]:
+        """What each request was given, in order of arrival."""
+        with self._lock:
+            return tuple(self._steps)
+
+    def log(self, step: StepFidelity) -> None:
+        """Keep one step."""
+        with self._lock:
+            self._steps.append(step)
+
+    def find(self, request: ModelRequest) -> tuple[RecordedCall, StepFidelity] | None:
+        """The recorded call a request is equal to; None when there is none.
+
+        Equal requests are given their replies in recorded order; the last one repeats.
+        """
+        asked = canonical.of_request(request, Fresh(clock.now_ns(), self._known))
+        with self._lock:
+            exact = [call for call in self.tape.calls if call.request.exact == asked.exact]
+            near = [c for c in self.tape.calls if c.request.normalised == asked.normalised]
+            for candidates, is_exact in ((exact, True), (near, False)):
+                found = self._choose(candidates, asked)
+                if found:
+                    return self._serve(found, asked, is_exact=is_exact)
+        return None
+
+    def _choose(self, calls: Iterable[RecordedCall], asked: Canonical) -> RecordedCall | None:
+        fitting = [call for call in calls if not self._differences(call, asked)]
+        if not fitting and self.rules.is_unchanged:
+            fitting = list(calls)
+        waiting = [call for call in fitting if call.run_id not in self._served]
+        return waiting[0] if waiting else fitting[-1] if fitting else None
+
+    def _differences(self, call: RecordedCall, asked: Canonical) -> list[str]:
+        """Fields that differ from what the recorded call is known to have sent."""
+        meaning = self.rules.meaning.get(call.run_id)
+        if meaning is None:
+            return canonical.differing(call.request, asked.fields)
+        return canonical.differing(
+            replace(call.request, fields=dict(meaning), unknown=()), asked.fields
+        )
+
+    def _serve(
+        self, call: RecordedCall, asked: Canonical, *, is_exact: bool
+    ) -> tuple[RecordedCall, StepFidelity]:
+        self._served.add(call.run_id)
+        self.learnt.setdefault(call.run_id, dict(asked.fields))
+        differing = canonical.differing(call.request, asked.fields)
+        vague = [name for name in call.request.unknown if name in asked.fields]
+        lost = sorted({*differing, *vague})
+        details = [] if is_exact else ["identifiers or times differ"]
+        details += [f"not as recorded: {', '.join(lost)}"] if lost else []
+        fidelity = Fidelity.NORMALISED if details else Fidelity.EXACT
+        step = StepFidelity(call.name, "llm", fidelity, call.run_id, "; ".join(details))
+        self._steps.append(step)
+        return call, step

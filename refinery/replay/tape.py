@@ -1,0 +1,225 @@
+"""The tape of a trace: everything its replay is answered from.
+
+Model replies are found by canonical request, tool and retriever results by name and normalised
+arguments. The clock is not frozen and identifiers are not fixed: the tape keeps the recorded
+start, and `canonical` takes fresh times and identifiers out of the comparison instead.
+"""
+
+import ast
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from refinery.errors import ReplayError
+from refinery.model import codec
+from refinery.model.messages import messages_out
+from refinery.model.trace import EntryPoint, Json, Run, RunKind, RunStatus, Trace
+from refinery.model.walk import of_kind
+from refinery.replay import canonical
+from refinery.replay.canonical import Canonical, Fresh
+from refinery.replay.exchange import ModelReply
+
+_STATUS = re.compile(r"[Ee]rror code: (\d{3})\b")
+_REASONS = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "tool_use": "tool_calls",
+    "max_tokens": "length",
+    "max_output_tokens": "length",
+    "refusal": "content_filter",
+}
+_MAX_LITERAL = 100_000
+"""Longest written-out argument that is parsed, in characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedCall:
+    """One model call and what came of it."""
+
+    run_id: str
+    name: str
+    request: Canonical
+    reply: ModelReply | None
+    """None: the call failed."""
+    error: str = ""
+    error_status: int = 500
+    """HTTP status of a failed call."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedResult:
+    """One tool call or retrieval and what came of it."""
+
+    run_id: str
+    name: str
+    key: str
+    """Name and normalised arguments, see `result_key`."""
+    output: Json
+    error_type: str | None = None
+    """Class name when it failed; None: it succeeded."""
+    error_message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tape:
+    """What a replay needs of one trace; plain data, see `to_json`."""
+
+    trace_id: str
+    entry: EntryPoint | None
+    """How the program was started; None when the recording does not say."""
+    start_ns: int
+    calls: tuple[RecordedCall, ...]
+    """In the order they were made."""
+    tools: tuple[RecordedResult, ...]
+    retrievals: tuple[RecordedResult, ...]
+    known: tuple[str, ...]
+    """UUIDs that are data: they came in with the argument, a tool, a retriever or a reply."""
+    output: Json
+    """What the recorded run returned."""
+
+    @classmethod
+    def from_trace(cls, trace: Trace) -> "Tape":
+        """Make the tape of a trace.
+
+        Raises:
+            ReplayError: the trace has no runs.
+        """
+        root = trace.root
+        if root is None:
+            raise ReplayError(f"trace {trace.trace_id} is empty", hint="record it again")
+        entry = entry_point(root)
+        tools = tuple(_result(r) for r in _ended(trace, RunKind.TOOL))
+        retrievals = tuple(_result(r) for r in _ended(trace, RunKind.RETRIEVER))
+        runs = _ended(trace, RunKind.LLM)
+        outside: list[Json] = [entry.argument if entry else root.inputs]
+        outside += [result.output for result in (*tools, *retrievals)]
+        outside += [run.outputs for run in runs]
+        known = sorted({found for value in outside for found in canonical.uuids(value)})
+        fresh = Fresh(root.start_ns or 0, frozenset(known))
+        return cls(
+            trace_id=trace.trace_id,
+            entry=entry,
+            start_ns=root.start_ns or 0,
+            calls=tuple(_call(run, fresh) for run in runs),
+            tools=tools,
+            retrievals=retrievals,
+            known=tuple(known),
+            output=root.outputs,
+        )
+
+    def to_json(self) -> Json:
+        """The tape as JSON; `from_json` reads it back equal."""
+        return codec.encode(self)
+
+    @classmethod
+    def from_json(cls, value: Json) -> "Tape":
+        """Read a tape from JSON.
+
+        Raises:
+            ValueError: the value is not a tape.
+        """
+        return codec.decode(cls, value)
+
+
+def entry_point(root: Run) -> EntryPoint | None:
+    """How a traced program was started, as kept in its root run; None when it was not kept."""
+    kept = (root.metadata or {}).get("refinery")
+    written = kept.get("entry_point") if isinstance(kept, Mapping) else None
+    if not isinstance(written, Mapping):
+        return None
+    try:
+        return codec.decode(EntryPoint, written)
+    except ValueError:
+        return None
+
+
+def result_key(name: str, arguments: Json) -> str:
+    """What a tool or retriever result is found by: its name and its arguments.
+
+    Arguments wrapped as `{"input": …}`, or written out as JSON or Python text, are unwrapped,
+    since recorders keep them in any of these forms.
+    """
+    return f"{name} {json.dumps(_plain(arguments), sort_keys=True, default=str)}"
+
+
+def _plain(arguments: Json) -> Json:
+    if isinstance(arguments, Mapping) and set(arguments) == {"input"}:
+        arguments = arguments["input"]
+    if isinstance(arguments, Mapping) and set(arguments) == {"query"}:
+        arguments = arguments["query"]
+    if isinstance(arguments, str) and arguments[:1] in "{[" and len(arguments) < _MAX_LITERAL:
+        for read in (json.loads, ast.literal_eval):
+            try:
+                return canonical.number(read(arguments))
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
+                continue
+    return canonical.number(arguments)
+
+
+def _ended(trace: Trace, kind: RunKind) -> list[Run]:
+    """Runs of a kind that came to an end, in the order they were started."""
+    runs = [r for r in of_kind(trace, kind) if r.outputs is not None or r.is_failed]
+    usable = [run for run in runs if run.status is not RunStatus.CANCELLED]
+    return sorted(usable, key=lambda run: run.start_ns or 0)
+
+
+def _call(run: Run, fresh: Fresh) -> RecordedCall:
+    name = run.name or run.model_requested or "model"
+    request = canonical.of_run(run, fresh)
+    if run.is_failed:
+        message = run.error.message if run.error else "the recorded call failed"
+        status = _STATUS.search(message[:2000])
+        return RecordedCall(
+            run.run_id, name, request, None, message, int(status.group(1)) if status else 500
+        )
+    return RecordedCall(run.run_id, name, request, _reply(run))
+
+
+def _reply(run: Run) -> ModelReply:
+    spoken = [m for m in messages_out(run) if m.role == "assistant"]
+    reason = _finish_reason(run.outputs)
+    return ModelReply(
+        text="\n".join(message.text for message in spoken[:1]),
+        tool_calls=spoken[0].tool_calls if spoken else (),
+        usage=run.usage,
+        finish_reason=reason,
+        model=run.model_responded or run.model_requested,
+    )
+
+
+def _finish_reason(outputs: Json) -> str | None:
+    """Why a recorded reply ended, wherever the source keeps it; None when it does not say."""
+    for key in ("finish_reason", "stop_reason"):
+        found = _first(outputs, key)
+        if found:
+            return _REASONS.get(found, found)
+    return None
+
+
+def _first(value: Json, key: str, depth: int = 0) -> str | None:
+    """The first string under a key, at most 12 levels down."""
+    if depth > 12:
+        return None
+    if isinstance(value, Mapping):
+        if isinstance(value.get(key), str):
+            return str(value[key])
+        value = [value[name] for name in value if name != "tool_calls"]
+    if isinstance(value, list):
+        for item in value[:20]:
+            found = _first(item, key, depth + 1)
+            if found:
+                return found
+    return None
+
+
+def _result(run: Run) -> RecordedResult:
+    error = run.error if run.is_failed else None
+    return RecordedResult(
+        run_id=run.run_id,
+        name=run.name or "",
+        key=result_key(run.name or "", run.inputs),
+        output=run.outputs,
+        error_type=(error.type or "Exception") if error else None,
+        error_message=error.message if error else "",
+    )
