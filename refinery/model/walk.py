@@ -1,7 +1,7 @@
 """Walks: over the tree of runs, and over the strings inside a JSON value."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from refinery.model.trace import Json, Run, RunKind, Trace
 
@@ -33,6 +33,30 @@ def leaves(trace: Trace) -> tuple[Run, ...]:
     """Runs without children, in tree order."""
     parents = {run.parent_id for run in trace.runs}
     return tuple(run for run in trace.runs if run.run_id not in parents)
+
+
+def in_tree_order(runs: Sequence[Run]) -> tuple[Run, ...]:
+    """Runs by dotted order; where one has none, parents before children, siblings by start.
+
+    Args:
+        runs: in order of arrival, which decides between equals.
+    """
+    if all(run.dotted_order for run in runs):
+        return tuple(sorted(runs, key=lambda run: run.dotted_order or ""))
+    known = {run.run_id for run in runs}
+    by_start = sorted(runs, key=lambda run: (run.start_ns is None, run.start_ns or 0))
+    below: dict[str | None, list[Run]] = {}
+    for run in by_start:
+        below.setdefault(run.parent_id if run.parent_id in known else None, []).append(run)
+    ordered: dict[str, Run] = {}
+    waiting = list(reversed(below.get(None, [])))
+    while waiting:
+        run = waiting.pop()
+        ordered[run.run_id] = run
+        waiting.extend(reversed(below.get(run.run_id, [])))
+    # Runs that are each other's ancestors hang below no root: show them rather than lose them.
+    ordered.update((run.run_id, run) for run in by_start if run.run_id not in ordered)
+    return tuple(ordered.values())
 
 
 def strings(value: Json, path: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ from refinery.errors import StoreError
 from refinery.model.codec import decode, encode
 from refinery.model.merge import merge
 from refinery.model.trace import Feedback, Json, Run, RunStatus, Trace, TraceSummary
+from refinery.model.walk import in_tree_order
 from refinery.ports import Store, TraceFilter
 from refinery.stores._shared import layout, queries, schema
 
@@ -95,9 +96,7 @@ class SqliteStore:
         if not rows:
             return None
         source, project = about or ("unknown", None)
-        return Trace(
-            key, queries.in_tree_order([layout.to_run(*row) for row in rows]), source, project
-        )
+        return Trace(key, in_tree_order([layout.to_run(*row) for row in rows]), source, project)
 
     def list_traces(self, wanted: TraceFilter) -> list[TraceSummary]:
         """Matching traces, newest start first."""

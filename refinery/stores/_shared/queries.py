@@ -1,9 +1,8 @@
-"""Questions to the SQLite store: filters as SQL, and the order of a trace's runs."""
+"""Questions to the SQLite store: filters as SQL."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
-from refinery.model.trace import Run
 from refinery.ports import TraceFilter
 
 MAX_WORDS = 20
@@ -66,33 +65,3 @@ def _words(text: str) -> list[str]:
     """FTS5 phrases, one a word; characters of its query language lose their meaning."""
     words = clean(text).replace("\0", " ").split()[:MAX_WORDS]
     return ['"' + word[:200].replace('"', '""') + '"' for word in words]
-
-
-def in_tree_order(runs: Sequence[Run]) -> tuple[Run, ...]:
-    """Runs by dotted order; where one has none, parents before children, siblings by start.
-
-    Args:
-        runs: in order of arrival, which decides between equals.
-    """
-    if all(run.dotted_order for run in runs):
-        return tuple(sorted(runs, key=lambda run: run.dotted_order or ""))
-    known = {run.run_id for run in runs}
-    below: dict[str | None, list[Run]] = {}
-    for run in sorted(runs, key=_start):
-        parent = run.parent_id if run.parent_id in known else None
-        below.setdefault(parent, []).append(run)
-    ordered: dict[str, Run] = {}
-    waiting = list(reversed(below.get(None, [])))
-    while waiting:
-        run = waiting.pop()
-        ordered[run.run_id] = run
-        waiting.extend(reversed(below.get(run.run_id, [])))
-    # Runs that are each other's ancestors hang below no root; show them rather than lose them.
-    ordered.update(
-        (run.run_id, run) for run in sorted(runs, key=_start) if run.run_id not in ordered
-    )
-    return tuple(ordered.values())
-
-
-def _start(run: Run) -> tuple[bool, int]:
-    return run.start_ns is None, run.start_ns or 0

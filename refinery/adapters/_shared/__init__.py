@@ -1,0 +1,1 @@
+"""What the adapters share; not plug-ins themselves."""
