@@ -1,0 +1,44 @@
+"""The log of model calls: one JSON line each, without their content."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One attempt to call a model."""
+
+    time_ns: int
+    """When it began, nanoseconds UTC."""
+    model: str
+    """`provider:model` as the user named it."""
+    purpose: str
+    """What it was for, e.g. `analyse`, `generate`."""
+    input_tokens: int
+    output_tokens: int
+    tokens_source: str
+    """`reported` by the model, or `bound`: the most the call can have used."""
+    cost_usd: float | None
+    """Estimated from the price table; None when the price is unknown."""
+    outcome: str
+    """`ok`, `ok, no usage`, `timeout`, `connection`, `unreadable` or e.g. `status 429`."""
+    duration_s: float
+
+
+def append(log: Path | None, call: Call) -> None:
+    """Write one line, whole even when several processes write; None writes nothing.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    if log is None:
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    line = json.dumps(asdict(call), separators=(",", ":")) + "\n"
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        os.write(handle, line.encode())
+    finally:
+        os.close(handle)
