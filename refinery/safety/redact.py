@@ -1,0 +1,159 @@
+"""Takes secrets out of JSON before it is stored, sent or shown. Standard library only.
+
+The same value gets the same token within one call, so that a reader still sees that two places
+held the same key; tokens of different calls say nothing of each other, and no token can be turned
+back. Nothing but strings and dictionary keys changes, and what has no secret is returned as it is.
+"""
+
+import hmac
+import os
+import re
+
+from refinery.model.trace import Json
+from refinery.model.walk import MAX_DEPTH
+
+_HEAD = "[redacted "
+_PRIVATE_KEY = (
+    r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
+    r"(?:(?!-----END )[\s\S]){0,20000}(?:-----END [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----)?"
+)
+_KINDS: tuple[tuple[str, str], ...] = (
+    ("private_key", _PRIVATE_KEY),
+    ("url_password", r"(?<=://)[^\s/:@\"']{0,100}:[^\s/:@\"']{1,200}(?=@)"),
+    ("bearer_token", r"(?i:(?<=\bbearer )|(?<=\bbasic ))[A-Za-z0-9._~+/-]{16,4000}={0,2}"),
+    ("anthropic_key", r"\bsk-ant-[A-Za-z0-9_-]{16,200}"),
+    ("langsmith_key", r"\bls(?:v2)?_(?:pt|sk|_)_?[A-Za-z0-9_]{16,100}"),
+    ("openai_key", r"\bsk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{20,300}"),
+    ("stripe_key", r"\b[rs]k_(?:live|test)_[A-Za-z0-9]{10,200}"),
+    ("aws_key", r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b"),
+    ("google_key", r"\bAIza[A-Za-z0-9_-]{35}"),
+    ("google_token", r"\bya29\.[A-Za-z0-9_-]{20,500}"),
+    ("github_token", r"\b(?:gh[pousr]_[A-Za-z0-9]{30,255}|github_pat_[A-Za-z0-9_]{22,255})"),
+    ("gitlab_token", r"\bgl(?:pat|ptt|dt|rt|cbt|ft|soat)-[A-Za-z0-9_-]{20,100}"),
+    ("slack_token", r"\bxox[abeoprs]-[A-Za-z0-9-]{10,250}|\bxapp-[A-Za-z0-9-]{10,250}"),
+    ("slack_hook", r"(?<=hooks\.slack\.com/services/)[A-Za-z0-9/]{20,100}"),
+    ("huggingface_token", r"\bhf_[A-Za-z0-9]{30,100}"),
+    ("npm_token", r"\bnpm_[A-Za-z0-9]{36}"),
+    ("pypi_token", r"\bpypi-AgE[A-Za-z0-9_-]{40,400}"),
+    ("sendgrid_key", r"\bSG\.[A-Za-z0-9_-]{16,40}\.[A-Za-z0-9_-]{16,80}"),
+    ("twilio_key", r"\b(?:SK|AC)[0-9a-f]{32}\b"),
+    ("groq_key", r"\bgsk_[A-Za-z0-9]{40,80}"),
+    ("xai_key", r"\bxai-[A-Za-z0-9]{40,120}"),
+    ("replicate_token", r"\br8_[A-Za-z0-9]{30,60}"),
+    ("telegram_token", r"\b[0-9]{8,10}:AA[A-Za-z0-9_-]{33}\b"),
+    ("digitalocean_token", r"\bdo[opr]_v1_[0-9a-f]{64}\b"),
+    ("databricks_token", r"\bdapi[0-9a-f]{32}\b"),
+    ("azure_key", r"(?<=AccountKey=)[A-Za-z0-9+/]{40,100}={0,2}"),
+    ("jwt", r"\beyJ[A-Za-z0-9_-]{10,2000}\.eyJ[A-Za-z0-9_-]{4,4000}\.[A-Za-z0-9_-]{10,2000}"),
+    (
+        "assigned_secret",
+        r"(?i:(?<=password=)|(?<=passwd=)|(?<=api_key=)|(?<=apikey=)|(?<=secret=)"
+        r"|(?<=access_token=)|(?<=refresh_token=)|(?<=client_secret=))[^\s&\"',;<>\[]{4,500}",
+    ),
+)
+_EMAIL = ("email", r"\b[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}\b")
+_KEY_WORDS = re.compile(
+    r"(?:^|[._-])(?:password|passwd|passphrase|pwd|secret|secret_?key|client_?secret|api_?key"
+    r"|x_?api_?key|apikey|access_?key(?:_id)?|private_?key|authorization|proxy_authorization"
+    r"|auth_?token|access_?token|refresh_?token|id_?token|session_?token|bearer_?token|cookie"
+    r"|set_cookie|credentials?|connection_?string)$"
+)
+"""Keys whose value is a secret whatever it looks like. `token` alone is not: it counts tokens."""
+
+
+def _compiled(kinds: tuple[tuple[str, str], ...]) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in kinds))
+
+
+_SECRETS = _compiled(_KINDS)
+_SECRETS_AND_EMAILS = _compiled((*_KINDS, _EMAIL))
+_HINTS = re.compile(
+    r"-----BEGIN|://|(?i:bearer |basic |password=|passwd=|api_?key=|secret=|_token=)|sk-|ls__|lsv2"
+    r"|[rs]k_|A[KSBC][IC]A|AIza|ya29|gh[pousr]_|github_pat|gl[a-z]{1,4}-|xox|xapp-|hooks\.slack"
+    r"|hf_|npm_|pypi-|SG\.|SK|AC|gsk_|xai-|r8_|:AA|do[opr]_v1|dapi|AccountKey=|eyJ"
+)
+"""A quick look that spares most strings the full one."""
+
+
+def redact(value: Json, *, emails: bool = False) -> tuple[Json, dict[str, int]]:
+    """The value with secrets replaced by tokens like `[redacted openai_key 1f0c9a2b]`.
+
+    Replaced are keys and tokens of known forms anywhere in strings and dictionary keys, private
+    keys, passwords in URLs, and every string or number under a key such as `password` or
+    `authorization`. Below `model.walk.MAX_DEPTH` levels the rest is replaced as a whole.
+
+    Args:
+        value: any JSON value; other Python objects pass through untouched.
+        emails: also replace e-mail addresses.
+
+    Returns:
+        The value and how many replacements there were of each kind.
+    """
+    work = _Work(_SECRETS_AND_EMAILS if emails else _SECRETS, emails)
+    return work.clean(value, 0), work.counts
+
+
+class _Work:
+    """One call: its key, and what it has replaced."""
+
+    def __init__(self, pattern: re.Pattern[str], emails: bool) -> None:
+        self.key = os.urandom(16)
+        self.pattern = pattern
+        self.emails = emails
+        self.counts: dict[str, int] = {}
+
+    def clean(self, value: Json, depth: int) -> Json:
+        if isinstance(value, str):
+            return self.text(value)
+        if not isinstance(value, dict | list | tuple):
+            return value
+        if depth >= MAX_DEPTH:
+            return self.token("too_deep", "")
+        if isinstance(value, dict):
+            return {self.name(k): self.member(k, item, depth) for k, item in value.items()}
+        return [self.clean(item, depth + 1) for item in value]
+
+    def name(self, key: Json) -> Json:
+        return self.text(key) if isinstance(key, str) else key
+
+    def member(self, key: Json, item: Json, depth: int) -> Json:
+        if isinstance(key, str) and len(key) <= 100 and _is_secret_key(key):
+            return self.hide(item, depth)
+        return self.clean(item, depth + 1)
+
+    def hide(self, item: Json, depth: int) -> Json:
+        """Replace what stands under a key that names a secret; null, true and false stay."""
+        if item is None or isinstance(item, bool) or item in ("", 0):
+            return item
+        if isinstance(item, str) and item.startswith(_HEAD) and item.endswith("]"):
+            return item
+        if isinstance(item, str | int | float):
+            return self.token("named_secret", str(item))
+        if depth >= MAX_DEPTH:
+            return self.token("too_deep", "")
+        if isinstance(item, dict):
+            return {self.name(k): self.hide(v, depth + 1) for k, v in item.items()}
+        if isinstance(item, list | tuple):
+            return [self.hide(v, depth + 1) for v in item]
+        return item
+
+    def text(self, text: str) -> str:
+        if len(text) < 8 or not (_HINTS.search(text) or self.emails):
+            return text
+        return self.pattern.sub(self.replace, text)
+
+    def replace(self, found: re.Match[str]) -> str:
+        kind = found.lastgroup or "secret"
+        if kind == "assigned_secret" and found[0].startswith(("${", "{", "$", "***", "os.")):
+            return found[0]
+        return self.token(kind, found[0])
+
+    def token(self, kind: str, secret: str) -> str:
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        code = hmac.digest(self.key, secret.encode("utf-8", "surrogatepass"), "sha256").hex()
+        return f"{_HEAD}{kind} {code[:8]}]"
+
+
+def _is_secret_key(key: str) -> bool:
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key).lower().replace("-", "_")
+    return _KEY_WORDS.search(snake) is not None
