@@ -51,7 +51,7 @@ def reply(request: ModelRequest) -> ModelReply:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def do_POST(self) -> None:  # noqa: N802  # the name http.server asks for
+    def do_POST(self) -> None:
         """Answer a model call."""
         length = int(self.headers.get("Content-Length") or 0)
         if not 0 < length <= MAX_BODY_BYTES:
@@ -65,7 +65,7 @@ class _Handler(BaseHTTPRequestHandler):
         content_type, chunks = render(request, reply(request))
         self._send(200, content_type, b"".join(chunks))
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # inherited name
+    def log_message(self, format: str, *args: object) -> None:
         """Say nothing: the terminal belongs to the demo's story."""
 
     def _refuse(self, message: str) -> None:

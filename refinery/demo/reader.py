@@ -15,17 +15,17 @@ from refinery.model.trace import Json
 
 UNKNOWN = "I do not know."
 
-_FUNCTION_WORDS = frozenset(
-    """a about after all also am an and any are as at be been but by can could did do does each
-    for from had has have how i if in is it its long many may me much must my no not of on one or
-    our per please shall should so some tell than that the their them then there these they this
-    to up us was we were what when where which who whom whose why will with would you your""".split()
-)
+_ENGLISH = """
+a about after all also am an and any are as at be been but by can could did do does each for from
+had has have how i if in is it its long many may me much must my no not of on one or our per please
+shall should so some tell than that the their them then there these they this to up us was we were
+what when where which who whom whose why will with would you your
+"""
+_FUNCTION_WORDS = frozenset(_ENGLISH.split())
 """English words that say nothing about the subject."""
 
-_ACTION_WORDS = frozenset(
-    "call check fetch find get list look lookup query read retrieve run search show".split()
-)
+_ACTIONS = "call check fetch find get list look lookup query read retrieve run search show up"
+_ACTION_WORDS = frozenset(_ACTIONS.split())
 """Words of tool names that say what is done, not what it is about."""
 
 _DOCUMENT = re.compile(r"<document\b([^>]*)>(.*?)</document>", re.DOTALL | re.IGNORECASE)
