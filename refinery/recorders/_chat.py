@@ -1,0 +1,174 @@
+"""What LangChain says of a model call, in LangSmith's shapes (PROTOCOLS 1.5).
+
+Everything here is read by duck typing and returns plain containers, so that it works with any
+release of LangChain and without importing it.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from refinery.model.trace import Usage
+from refinery.recorders._snapshot import Snapshot
+
+_ALWAYS = frozenset({"content", "type", "tool_calls", "invalid_tool_calls"})
+"""Fields of a message that are dumped even when they are empty."""
+_NOT_PARAMS = frozenset(
+    {"_type", "tools", "functions", "messages", "input", "model", "model_name", "stream_options"}
+)
+_SAME = {
+    "max_tokens": ("max_completion_tokens", "max_output_tokens", "ls_max_tokens"),
+    "temperature": ("ls_temperature",),
+    "stop": ("stop_sequences", "ls_stop"),
+}
+"""A parameter's plain name and the names it also goes by, in order of trust."""
+_FINISH = ("finish_reason", "stop_reason", "done_reason")
+
+
+def message(value: Any, taker: Snapshot) -> Any:
+    """A message as `langchain_core.load.dumpd` writes it; anything else as a plain copy."""
+    cls = type(value)
+    if not hasattr(cls, "lc_id") or not hasattr(value, "content"):
+        return taker.take(value)
+    fields = {
+        name: item
+        for name, item in vars(value).items()
+        if name in _ALWAYS or not (item is None or (type(item) in (str, list, dict) and not item))
+    }
+    return {"lc": 1, "type": "constructor", "id": _class_path(cls), "kwargs": taker.take(fields)}
+
+
+def messages(batches: Iterable[Iterable[Any]], taker: Snapshot) -> dict[str, Any]:
+    """Inputs of a chat model: `{"messages": [[dump, …], …]}`, one list a prompt."""
+    return {"messages": [[message(item, taker) for item in batch] for batch in batches]}
+
+
+def generations(response: Any, taker: Snapshot) -> dict[str, Any]:
+    """Outputs of a model: `{"generations": [[{"text", "message", …}]], "llm_output"}`."""
+    groups = [
+        [_generation(item, taker) for item in group]
+        for group in getattr(response, "generations", None) or []
+    ]
+    told = getattr(response, "llm_output", None)
+    return {"generations": groups, "llm_output": taker.take(told)}
+
+
+def _generation(value: Any, taker: Snapshot) -> dict[str, Any]:
+    said = getattr(value, "message", None)
+    about = dict(getattr(value, "generation_info", None) or {})
+    about_message = getattr(said, "response_metadata", None) or {}
+    for name in _FINISH:
+        reason = about.get(name) or about_message.get(name)
+        if reason:
+            about.setdefault("finish_reason", reason)
+    entry = {
+        "text": taker.take(getattr(value, "text", "")),
+        "generation_info": taker.take(about) or None,
+        "type": taker.take(getattr(value, "type", None)),
+    }
+    if said is not None:
+        entry["message"] = message(said, taker)
+    return entry
+
+
+def answer_of(response: Any) -> list[Any]:
+    """Messages a model answered with."""
+    groups = getattr(response, "generations", None) or []
+    found = (getattr(item, "message", None) for group in groups for item in group)
+    return [item for item in found if item is not None]
+
+
+def usage(response: Any) -> Usage | None:
+    """Tokens of a call, summed over its answers; None when the model reported none.
+
+    `usage_metadata` of the messages counts (input includes cached tokens), else the older
+    `llm_output["token_usage"]`.
+    """
+    told = [
+        item
+        for item in (getattr(answer, "usage_metadata", None) for answer in answer_of(response))
+        if isinstance(item, Mapping)
+    ]
+    if told:
+        into, out = "input_token_details", "output_token_details"
+        return Usage(
+            input=_sum(told, "input_tokens"),
+            output=_sum(told, "output_tokens"),
+            total=_sum(told, "total_tokens"),
+            cache_read=_sum([item.get(into) for item in told], "cache_read"),
+            cache_write=_sum([item.get(into) for item in told], "cache_creation"),
+            reasoning=_sum([item.get(out) for item in told], "reasoning"),
+        )
+    older = getattr(response, "llm_output", None) or {}
+    counted = (
+        older.get("token_usage") or older.get("usage") if isinstance(older, Mapping) else None
+    )
+    if not isinstance(counted, Mapping):
+        return None
+    into_count = _sum([counted], "prompt_tokens") or _sum([counted], "input_tokens")
+    out_count = _sum([counted], "completion_tokens") or _sum([counted], "output_tokens")
+    return Usage(input=into_count, output=out_count, total=_sum([counted], "total_tokens"))
+
+
+def _sum(items: Iterable[Any], name: str) -> int | None:
+    found = [item.get(name) for item in items if isinstance(item, Mapping)]
+    counts = [count for count in found if isinstance(count, int) and not isinstance(count, bool)]
+    return sum(counts) if counts else None
+
+
+def model_fields(
+    invocation: Mapping[str, Any], metadata: Mapping[str, Any], taker: Snapshot
+) -> dict[str, Any]:
+    """Fields of a model run known before it answers: provider, model, parameters, tools."""
+    params = {
+        name: taker.take(item)
+        for name, item in invocation.items()
+        if name not in _NOT_PARAMS and item is not None
+    }
+    for name, others in _SAME.items():
+        for other in others:
+            known = invocation.get(other, metadata.get(other))
+            if name not in params and known is not None:
+                params[name] = taker.take(known)
+    asked = (
+        invocation.get("model") or invocation.get("model_name") or metadata.get("ls_model_name")
+    )
+    offered = invocation.get("tools") or invocation.get("functions")
+    return {
+        "provider": _text(metadata.get("ls_provider")),
+        "model_requested": _text(asked),
+        "params": params or None,
+        "tools": taker.take(list(offered)) if isinstance(offered, list | tuple) else None,
+    }
+
+
+def model_responded(response: Any) -> str | None:
+    """The model that answered, as it named itself; None when it did not."""
+    sources = [getattr(answer, "response_metadata", None) for answer in answer_of(response)]
+    for source in (*sources, getattr(response, "llm_output", None)):
+        if isinstance(source, Mapping):
+            named = source.get("model_name") or source.get("model")
+            if named:
+                return _text(named)
+    return None
+
+
+def documents(found: Iterable[Any], taker: Snapshot) -> dict[str, Any]:
+    """Outputs of a retriever: `{"documents": [{"page_content", "metadata", "id"?}]}`."""
+    return {"documents": [_document(item, taker) for item in list(found)]}
+
+
+def _document(value: Any, taker: Snapshot) -> Any:
+    if not hasattr(value, "page_content"):
+        return taker.take(value)
+    held = {"page_content": value.page_content, "metadata": getattr(value, "metadata", None) or {}}
+    if identifier := getattr(value, "id", None):
+        held["id"] = identifier
+    return taker.take(held)
+
+
+def _class_path(cls: Any) -> list[str]:
+    return [str(part) for part in cls.lc_id()]
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,334 @@
+"""Listens to LangChain and LangGraph: every run they report becomes a run of ours.
+
+The tree is the one LangSmith's own tracer draws: each callback run is a run, also those tagged
+`langsmith:hidden`; a run whose parent was never reported is a root. Beyond it: an interrupt, an
+abandoned stream and a cancelled task end as `cancelled`, and runs of the user's own functions,
+tools and retrievers say where their source is.
+"""
+
+import contextlib
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+from langchain_core.callbacks.base import BaseCallbackHandler
+
+from refinery.model.trace import RunKind, RunStatus
+from refinery.recorders import _chat, _source
+from refinery.recorders._book import Book, OpenRun, Sink, run_error
+from refinery.recorders._snapshot import Snapshot
+from refinery.recorders.sink import shared_sink, spool_folder
+
+_KINDS = {kind.value for kind in RunKind}
+_THREAD = ("thread_id", "session_id", "conversation_id")
+_CANCELS = {
+    "GraphInterrupt": "interrupt",
+    "NodeInterrupt": "interrupt",
+    "GraphDrained": "drained",
+    "GeneratorExit": "abandoned stream",
+    "CancelledError": "cancelled task",
+    "KeyboardInterrupt": "keyboard interrupt",
+}
+"""Exceptions that end a run without it having failed, by class name, with the reason noted."""
+
+Callback = TypeVar("Callback", bound=Callable[..., None])
+
+
+def _guarded(method: Callback) -> Callback:
+    """Swallow and count whatever goes wrong inside a callback."""
+
+    @functools.wraps(method)
+    def call(self: "RefineryCallbackHandler", *args: Any, **kwargs: Any) -> None:
+        try:
+            method(self, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001  # the recorder never breaks the host
+            with contextlib.suppress(Exception):  # a sink of the user's may be broken too
+                self.book.sink.lose(f"{type(error).__name__} in {method.__name__}")
+
+    return cast("Callback", call)  # the same signature, which `wraps` cannot tell mypy
+
+
+class RefineryCallbackHandler(BaseCallbackHandler):
+    """Records every run it is told of.
+
+    Args:
+        sink: where views of runs go; default: the spool of the project.
+        project: name the traces are filed under; default: none.
+        book: open runs to share with another recorder; overrides the other two.
+    """
+
+    run_inline = True
+    raise_error = False
+
+    def __init__(
+        self, sink: Sink | None = None, project: str | None = None, *, book: Book | None = None
+    ) -> None:
+        self.active = True
+        """Whether callbacks are recorded; `stop` turns it off."""
+        self.book = book or Book(sink or shared_sink(spool_folder()), project=project)
+
+    @property
+    def ignore_llm(self) -> bool:
+        """Whether model callbacks are left alone."""
+        return not self.active
+
+    ignore_retry = ignore_chain = ignore_agent = ignore_retriever = ignore_llm
+    ignore_chat_model = ignore_custom_event = ignore_llm
+
+    def __copy__(self) -> "RefineryCallbackHandler":
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "RefineryCallbackHandler":
+        return self
+
+    @_guarded
+    def on_chain_start(self, serialized: dict[str, Any] | None, inputs: Any, **about: Any) -> None:
+        """A chain, graph, node, prompt or parser begins."""
+        taker = Snapshot()
+        held = taker.take(inputs if isinstance(inputs, dict) else {"input": inputs})
+        native = str(about.get("run_type") or "chain")
+        owner = _source.owner()
+        kind = RunKind(native) if native in _KINDS else RunKind.CHAIN
+        if _is_agent(owner):
+            kind = RunKind.AGENT
+        fields = {"kind": kind, "native_kind": native, "inputs": held}
+        self._start(serialized, about, fields, taker, owner)
+
+    @_guarded
+    def on_chain_end(self, outputs: Any, *, run_id: UUID, **about: Any) -> None:
+        """A chain ends; streamed chains tell their inputs only now."""
+        taker = Snapshot()
+        fields: dict[str, Any] = {
+            "outputs": taker.take(outputs if isinstance(outputs, dict) else {"output": outputs})
+        }
+        if (late := about.get("inputs")) is not None:
+            fields["inputs"] = taker.take(late if isinstance(late, dict) else {"input": late})
+        self.book.finish(str(run_id), fields, size_bytes=taker.size_bytes)
+
+    @_guarded
+    def on_chain_error(self, error: BaseException, *, run_id: UUID, **about: Any) -> None:
+        """A chain ends with an exception."""
+        self._fail(run_id, error, about)
+
+    @_guarded
+    def on_chat_model_start(
+        self, serialized: dict[str, Any] | None, messages: Any, **about: Any
+    ) -> None:
+        """A chat model is called."""
+        taker = Snapshot()
+        self._start_model(serialized, _chat.messages(messages, taker), about, taker)
+
+    @_guarded
+    def on_llm_start(
+        self, serialized: dict[str, Any] | None, prompts: list[str], **about: Any
+    ) -> None:
+        """A text model is called."""
+        taker = Snapshot()
+        self._start_model(serialized, {"prompts": taker.take(list(prompts))}, about, taker)
+
+    @_guarded
+    def on_llm_new_token(self, token: Any, *, run_id: UUID, **about: Any) -> None:
+        """A token arrives; the first one's time is kept."""
+        self._first_token(run_id)
+
+    @_guarded
+    def on_stream_event(self, event: Any, *, run_id: UUID, **about: Any) -> None:
+        """An event of the newer streaming protocol arrives."""
+        self._first_token(run_id)
+
+    @_guarded
+    def on_llm_end(self, response: Any, *, run_id: UUID, **about: Any) -> None:
+        """A model has answered."""
+        taker = Snapshot()
+        fields = _answer(response, taker)
+        self.book.finish(str(run_id), fields, size_bytes=taker.size_bytes)
+
+    @_guarded
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **about: Any) -> None:
+        """A model call ends with an exception, perhaps after part of the answer."""
+        partial = about.get("response")
+        if getattr(partial, "generations", None):
+            taker = Snapshot()
+            if run := self.book.get(str(run_id)):
+                run.fields.update(_answer(partial, taker))
+        self._fail(run_id, error, about)
+
+    @_guarded
+    def on_tool_start(
+        self, serialized: dict[str, Any] | None, input_str: str, **about: Any
+    ) -> None:
+        """A tool is called."""
+        taker = Snapshot()
+        given = about.get("inputs")
+        held = taker.take(given if isinstance(given, dict) else {"input": input_str})
+        fields = {"kind": RunKind.TOOL, "native_kind": "tool", "inputs": held}
+        if (call_id := about.get("tool_call_id")) is not None:
+            about["metadata"] = {**(about.get("metadata") or {}), "tool_call_id": call_id}
+        self._start(serialized, about, fields, taker, _source.owner())
+
+    @_guarded
+    def on_tool_end(self, output: Any, *, run_id: UUID, **about: Any) -> None:
+        """A tool has answered."""
+        taker = Snapshot()
+        fields = {"outputs": {"output": taker.take(output)}}
+        self.book.finish(str(run_id), fields, size_bytes=taker.size_bytes)
+
+    @_guarded
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **about: Any) -> None:
+        """A tool ends with an exception."""
+        self._fail(run_id, error, about)
+
+    @_guarded
+    def on_retriever_start(
+        self, serialized: dict[str, Any] | None, query: str, **about: Any
+    ) -> None:
+        """A retriever is asked."""
+        taker = Snapshot()
+        fields = {
+            "kind": RunKind.RETRIEVER,
+            "native_kind": "retriever",
+            "inputs": {"query": taker.take(query)},
+        }
+        about["name"] = about.get("name") or "Retriever"
+        self._start(serialized, about, fields, taker, _source.owner())
+
+    @_guarded
+    def on_retriever_end(self, documents: Sequence[Any], *, run_id: UUID, **about: Any) -> None:
+        """A retriever has answered."""
+        taker = Snapshot()
+        fields = {"outputs": _chat.documents(documents, taker)}
+        self.book.finish(str(run_id), fields, size_bytes=taker.size_bytes)
+
+    @_guarded
+    def on_retriever_error(self, error: BaseException, *, run_id: UUID, **about: Any) -> None:
+        """A retriever ends with an exception."""
+        self._fail(run_id, error, about)
+
+    @_guarded
+    def on_retry(self, retry_state: Any, *, run_id: UUID, **about: Any) -> None:
+        """A run is tried again."""
+        outcome = getattr(retry_state, "outcome", None)
+        failed = outcome.exception() if outcome is not None and outcome.failed else None
+        noted = {
+            "attempt": getattr(retry_state, "attempt_number", None),
+            "slept": getattr(retry_state, "idle_for", None),
+        }
+        if failed is not None:
+            told = run_error(failed)
+            noted |= {"exception_type": told.type, "exception": told.message}
+        self.book.add_event(str(run_id), "retry", noted)
+
+    @_guarded
+    def on_custom_event(self, name: str, data: Any, *, run_id: UUID, **about: Any) -> None:
+        """The user's code dispatched an event of its own."""
+        self.book.add_event(str(run_id), str(name), data)
+
+    def _start_model(
+        self,
+        serialized: dict[str, Any] | None,
+        inputs: dict[str, Any],
+        about: dict[str, Any],
+        taker: Snapshot,
+    ) -> None:
+        fields = {
+            "kind": RunKind.LLM,
+            "native_kind": "llm",
+            "inputs": inputs,
+            **_chat.model_fields(
+                about.get("invocation_params") or {}, about.get("metadata") or {}, taker
+            ),
+        }
+        self._start(serialized, about, fields, taker, None)
+
+    def _start(
+        self,
+        serialized: Mapping[str, Any] | None,
+        about: Mapping[str, Any],
+        fields: dict[str, Any],
+        taker: Snapshot,
+        owner: Any,
+    ) -> None:
+        metadata = about.get("metadata") or {}
+        tags = about.get("tags")
+        fields |= {
+            "name": _name(serialized, about.get("name")),
+            "tags": [str(tag) for tag in tags] if tags else None,
+            "metadata": taker.take(dict(metadata)) or None,
+            "session_id": _first_text(metadata, *_THREAD),
+            "user_id": _first_text(metadata, "user_id"),
+        }
+        parent = about.get("parent_run_id")
+        self.book.start(
+            str(about["run_id"]),
+            str(parent) if parent else None,
+            fields,
+            size_bytes=taker.size_bytes,
+            subject=_source.subject_of(owner, str(fields["kind"])) if owner is not None else None,
+        )
+
+    def _first_token(self, run_id: UUID) -> None:
+        run = self.book.get(str(run_id))
+        if run and "first_token_ns" not in run.fields:
+            run.fields["first_token_ns"] = self.book.now(run)
+
+    def _fail(self, run_id: UUID, error: BaseException, about: Mapping[str, Any]) -> None:
+        run = self.book.get(str(run_id))
+        if run is None:
+            return
+        taker = Snapshot()
+        fields = _ending(error, run, taker)
+        if (late := about.get("inputs")) is not None:
+            fields["inputs"] = taker.take(late if isinstance(late, dict) else {"input": late})
+        self.book.finish(str(run_id), fields, size_bytes=taker.size_bytes)
+
+
+def _answer(response: Any, taker: Snapshot) -> dict[str, Any]:
+    return {
+        "outputs": _chat.generations(response, taker),
+        "usage": _chat.usage(response),
+        "model_responded": _chat.model_responded(response),
+    }
+
+
+def _ending(error: BaseException, run: OpenRun, taker: Snapshot) -> dict[str, Any]:
+    """Status, error and notes of a run that ended with an exception."""
+    named = {cls.__name__ for cls in type(error).__mro__}
+    if "ParentCommand" in named:  # a hand-off to the graph above: the normal end of that node
+        return {"outputs": {"output": taker.take(error.args[0] if error.args else None)}}
+    reason = next((_CANCELS[name] for name in _CANCELS if name in named), None)
+    if isinstance(error, SystemExit) and error.code in (None, 0):
+        reason = "exit"
+    if reason is None:
+        return {"status": RunStatus.ERROR, "error": run_error(error)}
+    run.extra["cancelled"] = reason
+    if reason == "interrupt":
+        run.extra["interrupts"] = taker.take(error.args[0] if error.args else None)
+    return {"status": RunStatus.CANCELLED}
+
+
+def _is_agent(owner: Any) -> bool:
+    """Whether a graph was made by `langchain.agents.create_agent`."""
+    if not type(owner).__module__.startswith("langgraph."):
+        return False
+    config = getattr(owner, "config", None)
+    metadata = config.get("metadata") if isinstance(config, dict) else None
+    return isinstance(metadata, dict) and "langchain_create_agent" in str(
+        metadata.get("ls_integration")
+    )
+
+
+def _name(serialized: Mapping[str, Any] | None, name: Any) -> str:
+    """The name LangSmith would show: the given one, else the class's."""
+    if name is not None:
+        return str(name)
+    known = serialized or {}
+    if known.get("name"):
+        return str(known["name"])
+    path = known.get("id")
+    return str(path[-1]) if isinstance(path, list) and path else "Unnamed"
+
+
+def _first_text(metadata: Mapping[str, Any], *names: str) -> str | None:
+    found = next((metadata[name] for name in names if metadata.get(name) is not None), None)
+    return None if found is None else str(found)

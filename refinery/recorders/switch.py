@@ -1,0 +1,170 @@
+"""Turns recording on and off for the whole process: `refinery.record()`.
+
+Nothing is imported until LangChain is: the handler is put in place when
+`langchain_core.tracers.context`, which every root run passes through, is imported. It is offered
+through a context variable with a default value, so threads started later see it too.
+"""
+
+import contextlib
+import importlib
+import importlib.abc
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from contextvars import ContextVar
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from refinery.recorders._book import Book
+    from refinery.recorders.langchain import RefineryCallbackHandler
+
+GATE = "langchain_core.tracers.context"
+"""The module whose import means that LangChain is about to run something."""
+
+_OFF = ("0", "false", "no", "off")
+_lock = threading.RLock()
+
+
+class _State:
+    """What is switched on in this process."""
+
+    book: "Book | None" = None
+    handler: "RefineryCallbackHandler | None" = None
+
+
+def is_enabled() -> bool:
+    """Whether recording is allowed: `REFINERY_RECORD=0` forbids it."""
+    return os.environ.get("REFINERY_RECORD", "1").lower() not in _OFF
+
+
+def record(*, project: str | None = None, folder: Path | None = None) -> None:
+    """Record every LangChain and LangGraph run of this process from now on.
+
+    Safe to call again, before or after LangChain is imported or even installed; does nothing
+    when `REFINERY_RECORD=0`. Never raises.
+
+    Args:
+        project: name the traces are filed under; default: the project folder's name.
+        folder: the `.refinery` folder to write to; default: the nearest one, or a new one
+            beside the repository's root.
+    """
+    if not is_enabled():
+        return
+    try:
+        with _lock:
+            if _State.book is None:
+                _State.book = _new_book(project, folder)
+            if _State.handler is not None:
+                _State.handler.active = True
+            elif GATE in sys.modules and not _is_importing(GATE):
+                _install()
+            else:
+                _arm()
+    except Exception as error:  # noqa: BLE001  # the recorder never breaks the host
+        with contextlib.suppress(Exception):
+            sys.stderr.write(f"refinery: recording is off ({type(error).__name__}: {error})\n")
+
+
+def stop() -> None:
+    """Stop recording and write what is queued, waiting for at most one second."""
+    from refinery.recorders.sink import close_all
+
+    with _lock:
+        if _State.handler is not None:
+            _State.handler.active = False
+        _disarm()
+    close_all()
+
+
+def current_book() -> "Book | None":
+    """The open runs of this process, for recorders beside LangChain's; None when off."""
+    return _State.book
+
+
+def _new_book(project: str | None, folder: Path | None) -> "Book":
+    from refinery import home
+    from refinery.recorders._book import Book
+    from refinery.recorders.sink import shared_sink, spool_folder
+
+    here = Path.cwd()
+    name = project or os.environ.get("REFINERY_PROJECT") or (home.project_root(here) or here).name
+    return Book(shared_sink(spool_folder(folder)), project=name or None)
+
+
+def _install() -> None:
+    """Offer one handler to every callback manager LangChain makes from now on."""
+    from langchain_core.tracers.context import register_configure_hook
+
+    from refinery.recorders.langchain import RefineryCallbackHandler
+
+    with _lock:
+        if _State.handler is None and _State.book is not None:
+            handler = RefineryCallbackHandler(book=_State.book)
+            offered: ContextVar[Any] = ContextVar("refinery_recorder", default=handler)
+            register_configure_hook(offered, inheritable=True, handle_class=type(handler))
+            _State.handler = handler
+            _State.book.origin.begin()
+
+
+def _is_importing(name: str) -> bool:
+    spec = getattr(sys.modules.get(name), "__spec__", None)
+    return bool(getattr(spec, "_initializing", False))
+
+
+class _Watch(importlib.abc.MetaPathFinder):
+    """Waits for the import of `GATE` and installs the handler after it."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The spec the other finders give, with a loader that tells us when it is done."""
+        if fullname != GATE:
+            return None
+        for finder in [entry for entry in sys.meta_path if entry is not self]:
+            spec = finder.find_spec(fullname, path, target)
+            if spec is not None:
+                if spec.loader is not None:
+                    spec.loader = _Telling(spec.loader)
+                return spec
+        return None
+
+
+class _Telling(importlib.abc.Loader):
+    """A loader that runs another one, then installs the handler."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """The module the real loader makes."""
+        made: ModuleType | None = self._real.create_module(spec)
+        return made
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the module, then install; an error of ours stays here."""
+        self._real.exec_module(module)
+        _disarm()
+        try:
+            _install()
+        except Exception as error:  # noqa: BLE001  # the recorder never breaks the host
+            sys.stderr.write(f"refinery: recording is off ({type(error).__name__}: {error})\n")
+
+
+_watch = _Watch()
+
+
+def _arm() -> None:
+    if _watch not in sys.meta_path:
+        sys.meta_path.insert(0, _watch)
+
+
+def _disarm() -> None:
+    with contextlib.suppress(ValueError):
+        sys.meta_path.remove(_watch)
