@@ -1,0 +1,240 @@
+"""Takes in traces made elsewhere: files of any format an adapter reads, and LangSmith."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from refinery import plugins
+from refinery.errors import (
+    InputError,
+    NotFoundError,
+    PartialError,
+    RefineryError,
+    TraceFormatError,
+)
+from refinery.model.trace import Feedback, Trace
+from refinery.workflows.wiring import Workspace
+
+if TYPE_CHECKING:
+    from refinery.adapters.langsmith import LangSmithAdapter
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """What became of one file."""
+
+    path: str
+    format: str | None
+    """The adapter that read it; None when none recognised it."""
+    trace_ids: tuple[str, ...] = ()
+    """In the order of the file; also those the store held already."""
+    runs: int = 0
+    new_runs: int = 0
+    labels: int = 0
+    """Traces the source judged."""
+    error: RefineryError | None = None
+    """Why nothing of the file was imported."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchRequest:
+    """Which traces to fetch from LangSmith: one, or the failed ones of a project."""
+
+    reference: str | None = None
+    """Id or URL of a run or trace; None: the failed traces of the project."""
+    project: str | None = None
+    """Name or id; None: the one of the LangSmith settings."""
+    since_ns: int | None = None
+    until_ns: int | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """One trace copied to the store."""
+
+    trace: Trace
+    new_runs: int
+
+
+def import_files(
+    workspace: Workspace, paths: Sequence[Path], format_name: str | None = None
+) -> list[FileReport]:
+    """Import files, each whole or not at all; one report a file, in order.
+
+    Args:
+        workspace: whose store takes the traces.
+        paths: the files.
+        format_name: the adapter to use; None: the one that recognises each file.
+
+    Raises:
+        RefineryError: the only file given could not be imported.
+        PluginError: no adapter is named `format_name`.
+    """
+    if format_name is not None:
+        _file_adapter(format_name)
+    reports = [_import_one(workspace, path, format_name) for path in paths]
+    if len(reports) == 1 and reports[0].error:
+        raise reports[0].error
+    return reports
+
+
+def failure_of(reports: Sequence[FileReport]) -> RefineryError | None:
+    """The error of a whole import: None when all went well, `PartialError` when some did."""
+    failed = [report for report in reports if report.error]
+    if not failed:
+        return None
+    if len(failed) == len(reports):
+        return TraceFormatError("none of the files could be imported", hint=str(failed[0].error))
+    return PartialError(
+        f"{len(failed)} of {len(reports)} files could not be imported",
+        hint=str(failed[0].error),
+    )
+
+
+def fetch(workspace: Workspace, request: FetchRequest) -> list[Fetched]:
+    """Fetch traces from LangSmith and copy each to the store as soon as it is here.
+
+    Raises:
+        CredentialsError: LangSmith refused the key.
+        InputError: LangSmith cannot be reached, or the reference cannot be read.
+        NotFoundError: there is no such trace or project.
+    """
+    with _langsmith(workspace) as remote:
+        if request.reference is not None:
+            traces: Iterable[Trace] = [remote.fetch_trace(request.reference, request.project)]
+        else:
+            found = remote.fetch_failed_traces(
+                request.project,
+                since_ns=request.since_ns,
+                until_ns=request.until_ns,
+                limit=request.limit,
+            )
+            traces = (item.load() for item in found)
+        return [_keep(workspace, trace) for trace in traces]
+
+
+def fetch_one(workspace: Workspace, reference: str) -> Trace:
+    """Fetch one trace and answer it as the store holds it.
+
+    Raises:
+        CredentialsError, InputError, NotFoundError: as `fetch` does.
+    """
+    fetched = fetch(workspace, FetchRequest(reference=reference))[0].trace
+    stored = workspace.store.get_trace(fetched.trace_id)
+    if stored is None:
+        raise NotFoundError(f"no trace {reference!r}", hint="it held no runs")
+    return stored
+
+
+def _langsmith(workspace: Workspace) -> "LangSmithAdapter":
+    adapter: LangSmithAdapter = plugins.load("adapters", "langsmith").LangSmithAdapter(
+        workspace.home / "cache" / "langsmith"
+    )
+    return adapter
+
+
+def _keep(workspace: Workspace, trace: Trace) -> Fetched:
+    clean = _redacted(trace)
+    new = workspace.store.write_runs(clean.runs, source=clean.source, project=clean.project)
+    return Fetched(clean, new)
+
+
+def _import_one(workspace: Workspace, path: Path, format_name: str | None) -> FileReport:
+    chosen = format_name
+    try:
+        chosen = format_name or _recognised(path)
+        adapter = _file_adapter(chosen)
+        found = [(_redacted(trace), said) for trace, said in _labelled(adapter, path)]
+        if not found:
+            raise TraceFormatError(f"{path} holds no trace", hint="check the file")
+    except RefineryError as error:
+        return FileReport(str(path), chosen, error=error)
+    return _write(workspace, FileReport(str(path), chosen), found)
+
+
+def _write(
+    workspace: Workspace, report: FileReport, found: list[tuple[Trace, tuple[Feedback, ...]]]
+) -> FileReport:
+    """Store the traces of a file one by one, so that other writers wait only briefly."""
+    new_runs = 0
+    for trace, said in found:
+        new_runs += workspace.store.write_runs(
+            trace.runs, source=trace.source, project=trace.project
+        )
+    workspace.store.write_feedback([item for _, said in found for item in said])
+    return replace(
+        report,
+        trace_ids=tuple(trace.trace_id for trace, _ in found),
+        runs=sum(len(trace.runs) for trace, _ in found),
+        new_runs=new_runs,
+        labels=sum(any(item.key == "label" for item in said) for _, said in found),
+    )
+
+
+def _labelled(adapter: Any, path: Path) -> Iterator[tuple[Trace, tuple[Feedback, ...]]]:
+    read_labelled = getattr(adapter, "read_labelled", None)
+    if read_labelled is not None:
+        yield from read_labelled(path)
+    else:
+        yield from ((trace, ()) for trace in adapter.read(path))
+
+
+def _file_adapter(name: str) -> Any:
+    adapter = plugins.load("adapters", name)
+    if not hasattr(adapter, "read"):
+        raise InputError(
+            f"the adapter {name!r} reads a service, not files",
+            hint=f"one of: {', '.join(_file_formats())}; to fetch, use `refinery fetch`",
+        )
+    return adapter
+
+
+def _file_formats() -> list[str]:
+    return [n for n in plugins.names("adapters") if hasattr(plugins.load("adapters", n), "read")]
+
+
+def _recognised(path: Path) -> str:
+    from refinery.adapters._shared import reading
+
+    head = reading.head(path)
+    for name in _file_formats():
+        if plugins.load("adapters", name).recognise(head, path):
+            return name
+    raise TraceFormatError(
+        f"{path} is in no format that can be read",
+        hint=f"say which one it is with --from: {', '.join(_file_formats())}",
+    )
+
+
+def _redacted(trace: Trace) -> Trace:
+    """The trace without secrets in what went in and out.
+
+    Messages repeat from call to call inside a conversation, so each is cleaned once.
+    """
+    from refinery.safety.redact import redact
+
+    cleaned: dict[int, Any] = {}
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, dict) and isinstance(value.get("messages"), list):
+            return {k: clean_list(v) if k == "messages" else clean(v) for k, v in value.items()}
+        return redact(value)[0]
+
+    def clean_list(items: list[Any]) -> list[Any]:
+        for item in items:
+            if id(item) not in cleaned:
+                cleaned[id(item)] = redact(item)[0]
+        return [cleaned[id(item)] for item in items]
+
+    runs = tuple(
+        replace(
+            run,
+            inputs=clean(run.inputs),
+            outputs=clean(run.outputs),
+            metadata=clean(run.metadata),
+        )
+        for run in trace.runs
+    )
+    return replace(trace, runs=runs)
