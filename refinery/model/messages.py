@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from refinery.model.trace import Json, Run
+from refinery.model.walk import MAX_DEPTH
 
 _ROLES: dict[str, str] = {
     "human": "user",
@@ -113,15 +114,17 @@ def answer_text(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def parse(value: Json) -> Iterator[Message]:
+def parse(value: Json, depth: int = 0) -> Iterator[Message]:
     """Every message inside a value: a message, a list of them, or a list of such lists."""
+    if depth > MAX_DEPTH:
+        return
     if isinstance(value, list | tuple):
         pair = len(value) == 2 and all(isinstance(part, str) for part in value)
         if pair and (value[0] in _KNOWN_ROLES or value[0] in _ROLES):
             yield Message(str(_ROLES.get(value[0], value[0])), value[1])
             return
         for item in value:
-            yield from parse(item)
+            yield from parse(item, depth + 1)
     elif isinstance(value, Mapping):
         if isinstance(value.get("kwargs"), Mapping) and value.get("type") == "constructor":
             kind = value.get("id")
@@ -160,9 +163,9 @@ def _one(value: Mapping[str, Json], class_path: Json) -> Iterator[Message]:
         else tuple(_calls(value))
     )
     text = _text(content)
-    only_results = isinstance(content, list) and content and not text and not calls
-    if only_results and any(_block_type(block) == "tool_result" for block in content):
-        return
+    blocks = content if isinstance(content, list) and not text and not calls else []
+    if any(_block_type(block) == "tool_result" for block in blocks):
+        return  # a message of nothing but tool results, told already
     name = value.get("name")
     yield Message(
         role,
@@ -189,13 +192,15 @@ def _block_type(block: Json) -> str:
     return str(block.get("type", "")) if isinstance(block, Mapping) else ""
 
 
-def _text(content: Json) -> str:
+def _text(content: Json, depth: int = 0) -> str:
     if isinstance(content, str):
         return content
     if isinstance(content, Mapping):
         return str(content["text"]) if isinstance(content.get("text"), str) else ""
     if isinstance(content, list | tuple):
-        parts = [block if isinstance(block, str) else _text(block) for block in content]
+        if depth > MAX_DEPTH:
+            return ""
+        parts = [_text(block, depth + 1) for block in content]
         return "\n".join(part for part in parts if part)
     return "" if content is None else str(content)
 
@@ -220,7 +225,7 @@ def _block_calls(content: Json) -> Iterator[ToolCall]:
 
 
 def _calls(value: Mapping[str, Json]) -> Iterator[ToolCall]:
-    for call in value.get("tool_calls") or ():
+    for call in _listed(value.get("tool_calls")):
         if not isinstance(call, Mapping):
             continue
         function = call.get("function")
@@ -228,12 +233,16 @@ def _calls(value: Mapping[str, Json]) -> Iterator[ToolCall]:
             yield _call(function.get("name"), function.get("arguments"), call.get("id"))
         else:
             yield _call(call.get("name"), call.get("args", call.get("input")), call.get("id"))
-    for call in value.get("invalid_tool_calls") or ():
+    for call in _listed(value.get("invalid_tool_calls")):
         if isinstance(call, Mapping):
             yield ToolCall(str(call.get("name") or ""), call.get("args"), call.get("id"), True)
     legacy = value.get("function_call")
     if isinstance(legacy, Mapping):
         yield _call(legacy.get("name"), legacy.get("arguments"), None)
+
+
+def _listed(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else []
 
 
 def _call(name: Json, arguments: Json, call_id: Json) -> ToolCall:
