@@ -26,6 +26,8 @@ LEXICAL_WEIGHT = 2.0
 VECTOR_WEIGHT = 1.0
 """Weights of the two arms. Measured on the 30 queries of `tests/knowledge/queries.py`; equal
 weights pull the lexical arm down to the weaker hash vectors."""
+__all__ = ["Library", "Passage"]
+
 _SMOOTHING = 60
 """Constant of reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009)."""
 _DEPTH = 30

@@ -98,6 +98,11 @@ class Model:
         return self._choice.spec
 
     @property
+    def identity(self) -> str:
+        """Model and endpoint: answers of equal identity may stand for each other."""
+        return f"{self._choice.spec}@{self._choice.base_url or 'vendor'}"
+
+    @property
     def spent(self) -> Spending:
         """What this connection has spent so far."""
         return self._budget.spent
