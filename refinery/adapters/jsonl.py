@@ -17,6 +17,7 @@ from refinery.model.codec import decode, decode_run, encode, encode_run
 from refinery.model.merge import merge
 from refinery.model.trace import Feedback, Json, Run, Trace
 from refinery.model.walk import in_tree_order
+from refinery.safety.redact import redact
 
 _FIRST_KEYS = ("run", "trace", "runs", "run_id", "trace_id", "schema_version")
 
@@ -55,7 +56,7 @@ def read_labelled(path: Path) -> Iterator[tuple[Trace, tuple[Feedback, ...]]]:
     gathered: dict[str, _Gathered] = {}
     for number, line in reading.lines(path):
         try:
-            _take(line, gathered)
+            _take(redact(line)[0], gathered)
         except (ValueError, RecursionError) as error:
             raise TraceFormatError(
                 f"{path} line {number}: {error}",

@@ -19,6 +19,7 @@ from refinery.adapters._shared.conversation import Conversation
 from refinery.errors import TraceFormatError
 from refinery.model.messages import parse
 from refinery.model.trace import Feedback, Json, Trace
+from refinery.safety.redact import redact
 
 _HOLDERS = ("messages", "traj", "conversation")
 _NAMES = ("name", "title")
@@ -92,16 +93,16 @@ def _is_message(value: Json) -> bool:
 def _read_one(
     record: Json, start_ns: int, seen: Counter[str]
 ) -> tuple[Trace, tuple[Feedback, ...]]:
-    messages, about = _split(record)
+    digest = hashlib.sha256(
+        json.dumps(record, sort_keys=True, ensure_ascii=True, default=str).encode()
+    ).hexdigest()
+    seen[digest] += 1  # the same conversation twice in one file is two traces
+    messages, about = _split(redact(record)[0])
     for number, message in enumerate(messages, start=1):
         if not _is_message(message):
             raise ValueError(f"message {number} has no role")
     if not any(m.role == "assistant" for message in messages for m in parse(message)):
         raise ValueError("no message of an assistant")
-    digest = hashlib.sha256(
-        json.dumps(record, sort_keys=True, ensure_ascii=True, default=str).encode()
-    ).hexdigest()
-    seen[digest] += 1  # the same conversation twice in one file is two traces
     tools = about.get("tools")
     trace = conversation.to_trace(
         Conversation(

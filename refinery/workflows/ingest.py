@@ -136,9 +136,8 @@ def _langsmith(workspace: Workspace) -> "LangSmithAdapter":
 
 
 def _keep(workspace: Workspace, trace: Trace) -> Fetched:
-    clean = _redacted(trace)
-    new = workspace.store.write_runs(clean.runs, source=clean.source, project=clean.project)
-    return Fetched(clean, new)
+    new = workspace.store.write_runs(trace.runs, source=trace.source, project=trace.project)
+    return Fetched(trace, new)
 
 
 def _import_one(workspace: Workspace, path: Path, format_name: str | None) -> FileReport:
@@ -146,7 +145,7 @@ def _import_one(workspace: Workspace, path: Path, format_name: str | None) -> Fi
     try:
         chosen = format_name or _recognised(path)
         adapter = _file_adapter(chosen)
-        found = [(_redacted(trace), said) for trace, said in _labelled(adapter, path)]
+        found = list(_labelled(adapter, path))
         if not found:
             raise TraceFormatError(f"{path} holds no trace", hint="check the file")
     except RefineryError as error:
@@ -159,7 +158,7 @@ def _write(
 ) -> FileReport:
     """Store the traces of a file one by one, so that other writers wait only briefly."""
     new_runs = 0
-    for trace, said in found:
+    for trace, _ in found:
         new_runs += workspace.store.write_runs(
             trace.runs, source=trace.source, project=trace.project
         )
@@ -206,35 +205,3 @@ def _recognised(path: Path) -> str:
         f"{path} is in no format that can be read",
         hint=f"say which one it is with --from: {', '.join(_file_formats())}",
     )
-
-
-def _redacted(trace: Trace) -> Trace:
-    """The trace without secrets in what went in and out.
-
-    Messages repeat from call to call inside a conversation, so each is cleaned once.
-    """
-    from refinery.safety.redact import redact
-
-    cleaned: dict[int, Any] = {}
-
-    def clean(value: Any) -> Any:
-        if isinstance(value, dict) and isinstance(value.get("messages"), list):
-            return {k: clean_list(v) if k == "messages" else clean(v) for k, v in value.items()}
-        return redact(value)[0]
-
-    def clean_list(items: list[Any]) -> list[Any]:
-        for item in items:
-            if id(item) not in cleaned:
-                cleaned[id(item)] = redact(item)[0]
-        return [cleaned[id(item)] for item in items]
-
-    runs = tuple(
-        replace(
-            run,
-            inputs=clean(run.inputs),
-            outputs=clean(run.outputs),
-            metadata=clean(run.metadata),
-        )
-        for run in trace.runs
-    )
-    return replace(trace, runs=runs)
