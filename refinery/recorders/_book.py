@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from refinery import clock
 from refinery.model.trace import RunError, RunStatus
 from refinery.recorders._origin import Entry, OriginReader, command_line, shared_reader
-from refinery.recorders._snapshot import Snapshot
+from refinery.recorders._snapshot import Snapshot, snapshot
 from refinery.recorders._source import Subject
 from refinery.recorders._view import View
 from refinery.recorders.sink import Record
@@ -29,6 +29,16 @@ MAX_STACK = 100_000
 """Longest traceback text kept, in characters."""
 MAX_EVENTS = 1_000
 """Most events kept of one run."""
+
+_CANCELS = {
+    "GraphInterrupt": "interrupt",
+    "NodeInterrupt": "interrupt",
+    "GraphDrained": "drained",
+    "GeneratorExit": "abandoned stream",
+    "CancelledError": "cancelled task",
+    "KeyboardInterrupt": "keyboard interrupt",
+}
+"""Exceptions that end a run without it having failed, by class name, with the reason noted."""
 
 
 class Sink(Protocol):
@@ -218,3 +228,24 @@ def run_error(error: BaseException) -> RunError:
     except Exception:  # noqa: BLE001  # the same
         stack = "".join(traceback.format_tb(error.__traceback__))
     return RunError(type(error).__name__, message[:MAX_STACK], stack[-MAX_STACK:])
+
+
+def ending(error: BaseException) -> tuple[dict[str, Any], dict[str, Any]]:
+    """How a run ended that raised: fields of `Run`, and notes for `metadata["refinery"]`.
+
+    An interrupt, an abandoned stream and a cancelled task are `cancelled`, not errors; a node
+    that hands over to the graph above it ended well.
+    """
+    named = {cls.__name__ for cls in type(error).__mro__}
+    first = error.args[0] if error.args else None
+    if "ParentCommand" in named:
+        return {"outputs": {"output": snapshot(first)[0]}, "status": RunStatus.OK}, {}
+    reason = next((_CANCELS[name] for name in _CANCELS if name in named), None)
+    if isinstance(error, SystemExit) and error.code in (None, 0):
+        reason = "exit"
+    if reason is None:
+        return {"status": RunStatus.ERROR, "error": run_error(error)}, {}
+    notes = {"cancelled": reason}
+    if reason == "interrupt":
+        notes["interrupts"] = snapshot(first)[0]
+    return {"status": RunStatus.CANCELLED}, notes

@@ -123,13 +123,15 @@ def describe(
         variant = _variant(code, subject.function)
     except Exception:  # noqa: BLE001  # source may be gone, or not be Python
         variant = None
+    file = relative(code.co_filename, root)
+    is_inside = not Path(file).is_absolute()
     return CodeReference(
         module=_text(getattr(subject.function, "__module__", None)),
         qualname=_text(getattr(subject.function, "__qualname__", None)) or code.co_qualname,
-        file=relative(code.co_filename, root),
+        file=file,
         line=code.co_firstlineno,
-        commit=commit,
-        dirty=dirty,
+        commit=commit if is_inside else None,
+        dirty=dirty if is_inside else None,
         variant=variant,
     )
 

@@ -14,24 +14,14 @@ from uuid import UUID
 
 from langchain_core.callbacks.base import BaseCallbackHandler
 
-from refinery.model.trace import RunKind, RunStatus
+from refinery.model.trace import RunKind
 from refinery.recorders import _chat, _source
-from refinery.recorders._book import Book, OpenRun, Sink, run_error
+from refinery.recorders._book import Book, Sink, ending, run_error
 from refinery.recorders._snapshot import Snapshot
 from refinery.recorders.sink import shared_sink, spool_folder
 
 _KINDS = {kind.value for kind in RunKind}
 _THREAD = ("thread_id", "session_id", "conversation_id")
-_CANCELS = {
-    "GraphInterrupt": "interrupt",
-    "NodeInterrupt": "interrupt",
-    "GraphDrained": "drained",
-    "GeneratorExit": "abandoned stream",
-    "CancelledError": "cancelled task",
-    "KeyboardInterrupt": "keyboard interrupt",
-}
-"""Exceptions that end a run without it having failed, by class name, with the reason noted."""
-
 Callback = TypeVar("Callback", bound=Callable[..., None])
 
 
@@ -277,7 +267,8 @@ class RefineryCallbackHandler(BaseCallbackHandler):
         if run is None:
             return
         taker = Snapshot()
-        fields = _ending(error, run, taker)
+        fields, notes = ending(error)
+        run.extra |= notes
         if (late := about.get("inputs")) is not None:
             fields["inputs"] = taker.take(late if isinstance(late, dict) else {"input": late})
         self.book.finish(str(run_id), fields, size_bytes=taker.size_bytes)
@@ -289,22 +280,6 @@ def _answer(response: Any, taker: Snapshot) -> dict[str, Any]:
         "usage": _chat.usage(response),
         "model_responded": _chat.model_responded(response),
     }
-
-
-def _ending(error: BaseException, run: OpenRun, taker: Snapshot) -> dict[str, Any]:
-    """Status, error and notes of a run that ended with an exception."""
-    named = {cls.__name__ for cls in type(error).__mro__}
-    if "ParentCommand" in named:  # a hand-off to the graph above: the normal end of that node
-        return {"outputs": {"output": taker.take(error.args[0] if error.args else None)}}
-    reason = next((_CANCELS[name] for name in _CANCELS if name in named), None)
-    if isinstance(error, SystemExit) and error.code in (None, 0):
-        reason = "exit"
-    if reason is None:
-        return {"status": RunStatus.ERROR, "error": run_error(error)}
-    run.extra["cancelled"] = reason
-    if reason == "interrupt":
-        run.extra["interrupts"] = taker.take(error.args[0] if error.args else None)
-    return {"status": RunStatus.CANCELLED}
 
 
 def _is_agent(owner: Any) -> bool:

@@ -269,6 +269,13 @@ def shared_sink(folder: Path) -> SpoolSink:
     return _shared.setdefault(folder, SpoolSink(folder))
 
 
+def flush_all(timeout_s: float = EXIT_S) -> None:
+    """Wait until everything queued in this process is written, or time runs out."""
+    until = time.monotonic() + timeout_s
+    for sink in list(_SINKS):
+        sink.flush(max(0.0, until - time.monotonic()))
+
+
 def close_all() -> None:
     """Close every sink of this process, all within `EXIT_S`."""
     until = time.monotonic() + EXIT_S

@@ -1,0 +1,157 @@
+"""Record an agent: any Python program, or the repository's entry point.
+
+`refinery record -- COMMAND` ends with the command's own exit code. `refinery record --input …`
+ends with 0, or 1 when a run ended in an error.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from refinery.cli import output
+from refinery.errors import ExitCode, InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from refinery.workflows.record import RecordedInput
+
+SETTINGS = {"context_settings": {"allow_interspersed_args": False}}
+SHORT = 18
+"""Characters of a trace id shown to people: its time in milliseconds and 12 random bits."""
+
+
+def command(
+    ctx: typer.Context,
+    program: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[-- COMMAND…]", help="Program to run under recording; its code is unchanged."
+        ),
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="JSON|@FILE",
+            help="Run the entry point once with this argument; may be given several times.",
+        ),
+    ] = None,
+    repo: Annotated[
+        Path | None,
+        typer.Option(help="Repository of the agent; default: the one around this folder."),
+    ] = None,
+    json_output: output.JsonOption = False,
+) -> None:
+    """Record an agent: any Python program, or the repository's entry point.
+
+    refinery record -- python app.py       runs a program; the exit code is the program's own
+    refinery record --input '"hello"'      runs `[agent] entrypoint` of refinery.toml once
+    """
+    if bool(program) == bool(inputs):
+        raise InputError(
+            "give either a command or --input",
+            hint="refinery record -- python app.py, or: refinery record --input '\"hello\"'",
+        )
+    if program:
+        _record_command(ctx, program, repo, json_output)
+    else:
+        _record_inputs(ctx, inputs or [], repo, json_output)
+
+
+def _record_command(
+    ctx: typer.Context, program: Sequence[str], repo: Path | None, json_output: bool
+) -> None:
+    from refinery.workflows import record, wiring
+
+    workspace = wiring.open_workspace(repo, {"store": ctx.obj["store"]})
+    done = record.record_command(workspace, program, quiet=json_output)
+    short = ", ".join(_short(done.trace_ids[-5:]))
+    if done.trace_ids:
+        more = "… " if len(done.trace_ids) > 5 else ""
+        output.note(
+            f"refinery: recorded {_count(len(done.trace_ids), 'trace')} with "
+            f"{_count(done.runs, 'run')}: {more}{short}"
+        )
+    else:
+        output.note(
+            "refinery: nothing was recorded; is it a Python program that uses LangChain or "
+            "LangGraph, run without -I, -E or -S?"
+        )
+    document = {
+        "exit_code": done.exit_code,
+        "runs": done.runs,
+        "trace_ids": list(done.trace_ids),
+    }
+    output.emit(document, json_output, lambda _: None)
+    raise typer.Exit(done.exit_code)
+
+
+def _record_inputs(
+    ctx: typer.Context, inputs: Sequence[str], repo: Path | None, json_output: bool
+) -> None:
+    from refinery.workflows import record, wiring
+
+    arguments = [_argument(text) for text in inputs]
+    root = record.project_folder(repo or Path.cwd())
+    workspace = wiring.open_workspace(root, {"store": ctx.obj["store"]})
+    results = record.record_inputs(workspace, arguments, root)
+    runs = [_document(result) for result in results]
+    document = {**runs[0], "runs": runs} if len(runs) > 1 else runs[0]
+    output.emit(document, json_output, lambda console: _draw(console, results))
+    if any(result.status != "ok" for result in results):
+        raise typer.Exit(ExitCode.NEGATIVE)
+
+
+def _argument(text: str) -> Any:
+    """The JSON value of an `--input`, read from a file when it begins with `@`."""
+    where = "--input"
+    if text.startswith("@"):
+        where = text[1:]
+        try:
+            text = Path(where).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"cannot read {where}: {error}", hint="give @ and a file") from error
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{where} is not JSON: {error}", hint="a text needs quotes: --input '\"hello\"'"
+        ) from error
+
+
+def _document(result: "RecordedInput") -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "trace_id": result.trace_id,
+        "status": result.status,
+        "output": result.output,
+    }
+    if result.error:
+        document["error"] = {key: result.error[key] for key in ("type", "message")}
+    return document
+
+
+def _draw(console: "Console", results: "Sequence[RecordedInput]") -> None:
+    from refinery.model.messages import answer_text
+
+    for result in results:
+        if result.error:
+            console.print(output.safe(f"{result.error['type']}: {result.error['message']}"))
+        else:
+            console.print(output.safe(answer_text(result.output)))
+        output.note(f"refinery: trace {(result.trace_id or '-')[:SHORT]} {result.status}")
+
+
+def _short(trace_ids: Sequence[str]) -> list[str]:
+    """Beginnings of ids, long enough to tell them apart."""
+    length = SHORT
+    while length < 36 and len({trace_id[:length] for trace_id in trace_ids}) < len(trace_ids):
+        length += 1
+    return [trace_id[:length] for trace_id in trace_ids]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
