@@ -52,9 +52,9 @@ def show(
 def _show(
     settings: "Settings", rows: list[dict[str, object]], origin: bool, screen: "Console"
 ) -> None:
-    home = {"name": "(home)", "value": str(settings.home), "origin": "found"}
+    home: dict[str, object] = {"name": "(home)", "value": str(settings.home), "origin": "found"}
     columns = ("setting", "value", "from") if origin else ("setting", "value")
-    cells = [(row["name"], _shown(row["value"]), row["origin"]) for row in (*rows, home)]
+    cells = [(row["name"], _shown(row["value"]), row["origin"]) for row in [*rows, home]]
     output.table(screen, columns, [row[: len(columns)] for row in cells])
 
 
