@@ -49,11 +49,12 @@ class View:
         """`{"run", "source", "project"}`; secrets are replaced unless `REFINERY_REDACT=0`."""
         origin = self.origin() if self.subject or self.entry else None
         encoded = encode_run(Run(**self.fields))
+        point = encode(entry_point(self.entry, origin)) if self.entry and origin else None
         ours: dict[str, Json] = encode(self.extra)
         if redact := redaction():
-            ours |= _redacted(encoded, redact)
-        if self.entry and origin:
-            ours |= _entry(self.entry, origin, redact)
+            ours |= _redacted(encoded, point, redact)
+        if point and origin:
+            ours |= {"entry_point": point, **_notes(origin)}
         if self.subject and origin:
             reference = _source.describe(self.subject, origin.root, origin.commit, origin.dirty)
             encoded["code"] = encode(reference)
@@ -71,25 +72,27 @@ def redaction() -> Redact | None:
     return redact
 
 
-def _redacted(encoded: dict[str, Json], redact: Redact) -> dict[str, Json]:
-    """Replace secrets in an encoded run; returns how many of each kind there were."""
-    found: dict[str, int] = {}
-    for name in SECRET_BEARING:
-        if name in encoded:
-            encoded[name], counts = redact(encoded[name])
-            for kind, count in counts.items():
-                found[kind] = found.get(kind, 0) + count
-    return {"redacted": dict(found)} if found else {}
+def _redacted(
+    encoded: dict[str, Json], point: dict[str, Json] | None, redact: Redact
+) -> dict[str, Json]:
+    """Replace secrets in a run and its entry point; returns how many of each kind there were.
+
+    One call for all of it, so that one secret has one token in the whole view.
+    """
+    parts = {name: encoded[name] for name in SECRET_BEARING if name in encoded}
+    told = {name: point[name] for name in ("target", "argument", "dirty_diff")} if point else {}
+    (clean, clean_point), counts = redact([parts, told])
+    encoded.update(clean)
+    if point:
+        point.update(clean_point)
+    return {"redacted": counts} if counts else {}
 
 
-def _entry(entry: Entry, origin: Origin, redact: Redact | None) -> dict[str, Json]:
-    point: dict[str, Json] = encode(entry_point(entry, origin))
-    if redact:
-        for name in ("target", "argument", "dirty_diff"):
-            point[name], _ = redact(point[name])
-    ours: dict[str, Json] = {"entry_point": point}
+def _notes(origin: Origin) -> dict[str, Json]:
+    """What `EntryPoint` has no field for."""
+    notes: dict[str, Json] = {}
     if origin.folder not in (None, "."):
-        ours["folder"] = origin.folder
+        notes["folder"] = origin.folder
     if origin.dirty and origin.dirty_diff is None:
-        ours["dirty_diff_omitted"] = True
-    return ours
+        notes["dirty_diff_omitted"] = True
+    return notes

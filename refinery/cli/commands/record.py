@@ -48,8 +48,9 @@ def command(
 ) -> None:
     """Record an agent: any Python program, or the repository's entry point.
 
-    refinery record -- python app.py       runs a program; the exit code is the program's own
-    refinery record --input '"hello"'      runs `[agent] entrypoint` of refinery.toml once
+    `refinery record -- python app.py` runs a program; the exit code is the program's own.
+
+    `refinery record --input '"hello"'` runs `[agent] entrypoint` of refinery.toml once.
     """
     if bool(program) == bool(inputs):
         raise InputError(

@@ -1,0 +1,176 @@
+import datetime
+from collections import namedtuple
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum, IntEnum, StrEnum
+from pathlib import PurePosixPath
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.documents import Document
+from langchain_core.messages import AIMessage
+from pydantic import BaseModel, ConfigDict
+
+from refinery.model.codec import encode
+from refinery.recorders import _snapshot
+from refinery.recorders._snapshot import Unencoded, snapshot
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(json_values)
+def test_json_comes_back_equal_and_is_another_object(value: Any) -> None:
+    copied, size = snapshot(value)
+
+    assert copied == value
+    assert size > 0
+    if isinstance(value, dict | list):
+        assert copied is not value
+
+
+def test_later_changes_of_the_host_do_not_reach_the_copy() -> None:
+    message = AIMessage("first", tool_calls=[{"name": "f", "args": {"x": [1]}, "id": "1"}])
+    state = {"messages": [message], "seen": {1}}
+
+    copied, _ = snapshot(state)
+    state["messages"].append("later")  # type: ignore[attr-defined]
+    message.content = "changed"
+    message.tool_calls[0]["args"]["x"].append(2)
+
+    assert len(copied["messages"]) == 1
+    assert copied["messages"][0]["content"] == "first"
+    assert copied["messages"][0]["tool_calls"][0]["args"] == {"x": [1]}
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Level(IntEnum):
+    HIGH = 3
+
+
+class Word(StrEnum):
+    YES = "yes"
+
+
+class Text(str):
+    """A string with a liar's `__str__`."""
+
+    def __str__(self) -> str:
+        return "lie"
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    x: int = 1
+
+
+@dataclass
+class Point:
+    x: int
+    y: list[int]
+
+
+Pair = namedtuple("Pair", "left right")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (Colour.RED, "red"),
+        (Level.HIGH, 3),
+        (Word.YES, "yes"),
+        (Text("truth"), "truth"),
+        (True, True),
+        (Decimal("1.5"), "1.5"),
+        (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (PurePosixPath("a/b"), "a/b"),
+        (datetime.date(2026, 1, 2), "2026-01-02"),
+        (datetime.datetime(2026, 1, 2, 3), "2026-01-02T03:00:00"),
+        (Point(1, [2]), {"x": 1, "y": [2]}),
+        (Pair(1, 2), {"left": 1, "right": 2}),
+        ((1, {2}), [1, [2]]),
+        ({Word.YES: 1, 2: 3}, {"yes": 1, "2": 3}),
+        (b"ab", b"ab"),
+    ],
+)
+def test_common_values_become_plain_ones(value: Any, expected: Any) -> None:
+    assert snapshot(value)[0] == expected
+
+
+def test_models_messages_and_documents_become_their_fields() -> None:
+    copied, _ = snapshot([Model(x=2, more="m"), Document("text", metadata={"a": 1})])  # type: ignore[call-arg]
+
+    assert copied[0] == {"x": 2, "more": "m"}
+    assert copied[1]["page_content"] == "text"
+    assert copied[1]["metadata"] == {"a": 1}
+
+
+def test_containers_that_hold_themselves_end() -> None:
+    ring: list[Any] = []
+    ring += [ring, ring]
+    knot: dict[str, Any] = {}
+    knot["self"] = knot
+
+    encode(snapshot(ring)[0])
+    encode(snapshot(knot)[0])
+
+
+def test_deep_and_long_values_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_snapshot, "MAX_TEXT", 10)
+    deep: Any = "bottom"
+    for _ in range(500):
+        deep = [deep]
+
+    assert snapshot("x" * 20)[0] == "x" * 10 + "… (cut by the recorder)"
+    assert "bottom" not in str(snapshot(deep)[0])
+
+
+class Hostile:
+    """Raises from everything a curious reader may touch."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+    __str__ = __repr__
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError("no")
+
+    def __hash__(self) -> int:
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("no")
+
+
+def test_a_hostile_object_costs_itself_only() -> None:
+    copied, _ = snapshot({"bad": Hostile(), "good": 1, Hostile(): 2})
+
+    encoded = encode(copied)
+    assert encoded["good"] == 1
+    assert encoded["<Hostile>"] == 2
+    assert "repr raised RuntimeError" in encoded["bad"]["__repr__"]
+
+
+def test_the_repr_of_an_unknown_object_is_not_taken_before_encoding() -> None:
+    asked = []
+
+    class Slow:
+        def __repr__(self) -> str:
+            asked.append(1)
+            return "slow " + "x" * 50_000
+
+    copied, _ = snapshot([Slow()])
+
+    assert asked == []
+    assert isinstance(copied[0], Unencoded)
+    assert len(encode(copied)[0]["__repr__"]) < 11_000
+    assert asked == [1]
