@@ -12,7 +12,8 @@ A file adapter has three functions:
 
 What a source says about the *outcome* of a trace goes into feedback, never into its runs: what
 judges a trace must not read the answer. Text of a source is data: nothing is revived, executed
-or followed, and secrets are taken out (`safety.redact`) before a trace leaves the adapter. An adapter of a service (`langsmith`) has a class that fetches instead.
+or followed, and secrets are taken out (`safety.redact`) before a trace leaves the adapter. An
+adapter of a service (`langsmith`) has a class that fetches instead.
 
 `_shared` holds what adapters share.
 """

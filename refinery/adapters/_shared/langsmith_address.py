@@ -38,7 +38,7 @@ def parse(text: str) -> Reference:
     Raises:
         InputError: it is neither.
     """
-    if _is_uuid(text):
+    if is_uuid(text):
         return Reference(run_id=_canonical(text))
     try:
         parts = urlsplit(text)
@@ -51,8 +51,8 @@ def parse(text: str) -> Reference:
         _require(text, shared["token"], *([shared["run"]] if shared["run"] else []))
         return Reference(run_id=shared["run"], share_token=shared["token"], host=parts.netloc)
     found = _RUN_PATH.search(parts.path)
-    run = (found["run"] if found else None) or (query.get("peek") or [None])[0]
-    trace = (query.get("trace_id") or [None])[0]
+    run = (found["run"] if found else None) or next(iter(query.get("peek", ())), None)
+    trace = next(iter(query.get("trace_id", ())), None)
     if found is None or not (run or trace):
         raise _unreadable(text)
     ids = [value for value in (run, trace, found["project"]) if value]
@@ -70,9 +70,10 @@ def endpoint(reference: Reference, configured: str | None) -> str | None:
     Raises:
         InputError: the address is of a host the key must not be sent to unasked.
     """
-    if reference.host is None or configured:
-        ours = urlsplit(configured or "").hostname or ""
-        theirs = (urlsplit(f"//{reference.host}").hostname or "") if reference.host else ours
+    if reference.host is None:
+        return configured
+    if configured:
+        ours, theirs = _host(configured), _host(f"//{reference.host}")
         if theirs != ours and not ours.endswith(f".{theirs}") and theirs not in _pages_of(ours):
             raise InputError(
                 f"the address is on {theirs}, but LANGSMITH_ENDPOINT is {configured}",
@@ -88,11 +89,16 @@ def endpoint(reference: Reference, configured: str | None) -> str | None:
     return cloud
 
 
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""
+
+
 def _pages_of(api_host: str) -> list[str]:
-    return [page for page, api in CLOUDS.items() if urlsplit(api).hostname == api_host]
+    return [page for page, api in CLOUDS.items() if _host(api) == api_host]
 
 
-def _is_uuid(text: str) -> bool:
+def is_uuid(text: str) -> bool:
+    """Whether the text is a UUID in any of its spellings."""
     try:
         uuid.UUID(text)
     except ValueError:
@@ -105,7 +111,7 @@ def _canonical(text: str) -> str:
 
 
 def _require(text: str, *ids: str) -> None:
-    if not all(_is_uuid(value) for value in ids):
+    if not all(is_uuid(value) for value in ids):
         raise _unreadable(text)
 
 

@@ -41,6 +41,8 @@ def to_run(item: Mapping[str, Json]) -> Run:
     native = str(item.get("run_type") or "").lower()
     error = _error(item.get("error"))
     tools = invocation.get("tools")
+    is_model_call = native in ("llm", "embedding")
+    cost = _cost(item) if is_model_call else None
     return Run(
         run_id=run_id,
         trace_id=trace_id,
@@ -60,9 +62,9 @@ def to_run(item: Mapping[str, Json]) -> Run:
         model_responded=_responded(item.get("outputs")),
         params=_params(metadata, invocation),
         tools=tools if isinstance(tools, list) else None,
-        usage=_usage(item, metadata) if native in ("llm", "embedding") else None,
-        cost_usd=_cost(item) if native in ("llm", "embedding") else None,
-        cost_source="reported" if native == "llm" and _cost(item) is not None else None,
+        usage=_usage(item, metadata) if is_model_call else None,
+        cost_usd=cost,
+        cost_source="reported" if cost is not None else None,
         first_token_ns=_ns(item.get("first_token_time")),
         session_id=_first(metadata, "thread_id", "session_id", "conversation_id"),
         user_id=_first(metadata, "user_id", "ls_user_id"),
