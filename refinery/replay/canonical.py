@@ -16,6 +16,7 @@ from refinery.model.messages import Message, messages_in
 from refinery.model.trace import Json, Run
 from refinery.model.walk import MAX_DEPTH, strings
 from refinery.replay.exchange import ModelRequest
+from refinery.safety.redact import redact
 
 _SAME_NAME = {
     "max_completion_tokens": "max_tokens",
@@ -38,6 +39,7 @@ _TIME = re.compile(
 )
 _NEAR_S = 36 * 3600
 """A time this near to the run's own start is the clock, not data; covers every time zone."""
+_TOKEN = re.compile(r"\[redacted ([a-z_]{1,40}) [0-9a-f]{1,64}\]")
 _INLINE = re.compile(r"^data:[^,]{0,100},")
 _SPOKEN = ("text", "input_text", "output_text", "thinking", "redacted_thinking", "reasoning")
 _CALLS = ("tool_use", "tool_result", "tool_call", "function_call", "function_call_output")
@@ -71,7 +73,20 @@ def of_request(request: ModelRequest, fresh: Fresh) -> Canonical:
     """The form of a request read from the wire."""
     fields, unknown = _fields(request.params, request.tools, request.model)
     turns = [*_turns(request.messages), *_attachments(request.body)]
-    return Canonical(*_digests(turns, fresh), fields, unknown)
+    return Canonical(*_digests(without_secrets(turns), fresh), without_secrets(fields), unknown)
+
+
+def without_secrets(value: Json) -> Json:
+    """The value as a recorder keeps it: secrets replaced, by what they are alone.
+
+    The recorder's own tokens end with random digits, which are cut off for comparing.
+    """
+    return _cut_tokens(redact(value)[0])
+
+
+def _cut_tokens(value: Json) -> Json:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return json.loads(_TOKEN.sub(r"[redacted \1]", text)) if "[redacted " in text else value
 
 
 def of_run(run: Run, fresh: Fresh) -> Canonical:
@@ -81,12 +96,13 @@ def of_run(run: Run, fresh: Fresh) -> Canonical:
     tools = run.tools if run.tools is not None else params.get("tools", inputs.get("tools"))
     model = run.model_requested or params.get("model") or inputs.get("model")
     fields, unknown = _fields(params, tools if isinstance(tools, list) else (), model)
+    fields = _cut_tokens(fields)
     asked = inputs.get("input")
     if isinstance(asked, str) and "messages" not in inputs:
         inputs = {**inputs, "input": [{"role": "user", "content": asked}]}
     spoken = messages_in(Run("", "", inputs=inputs if inputs else run.inputs))
     turns = [*_turns(spoken), *_attachments(inputs)]
-    return Canonical(*_digests(turns, fresh), fields, unknown)
+    return Canonical(*_digests(_cut_tokens(turns), fresh), fields, unknown)
 
 
 def uuids(value: Json) -> Iterator[str]:

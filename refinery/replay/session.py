@@ -41,20 +41,25 @@ class Session:
         self._known = frozenset(tape.known) | rules.known
         self._lock = threading.Lock()
         self._served: set[str] = set()
-        self._steps: list[StepFidelity] = []
+        self._steps: list[tuple[int, StepFidelity]] = []
         self.learnt: dict[str, dict[str, Json]] = {}
         """Fields the program sent for recorded calls, by run id."""
 
     @property
-    def steps(self) -> tuple[StepFidelity, ...]:
-        """What each request was given, in order of arrival."""
+    def timed_steps(self) -> tuple[tuple[int, StepFidelity], ...]:
+        """When each request came (ns since the epoch) and what it was given, in order."""
         with self._lock:
             return tuple(self._steps)
+
+    @property
+    def steps(self) -> tuple[StepFidelity, ...]:
+        """What each request was given, in order of arrival."""
+        return tuple(step for _, step in self.timed_steps)
 
     def log(self, step: StepFidelity) -> None:
         """Keep one step."""
         with self._lock:
-            self._steps.append(step)
+            self._steps.append((clock.now_ns(), step))
 
     def find(self, request: ModelRequest) -> tuple[RecordedCall, StepFidelity] | None:
         """The recorded call a request is equal to; None when there is none.
@@ -99,5 +104,5 @@ class Session:
         details += [f"not as recorded: {', '.join(lost)}"] if lost else []
         fidelity = Fidelity.NORMALISED if details else Fidelity.EXACT
         step = StepFidelity(call.name, "llm", fidelity, call.run_id, "; ".join(details))
-        self._steps.append(step)
+        self._steps.append((clock.now_ns(), step))
         return call, step

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from refinery.errors import ReplayError
 from refinery.model import codec
@@ -76,7 +77,9 @@ class Tape:
     known: tuple[str, ...]
     """UUIDs that are data: they came in with the argument, a tool, a retriever or a reply."""
     output: Json
-    """What the recorded run returned."""
+    """What the recorded run returned: the root run's outputs."""
+    folder: str = "."
+    """Where in the repository the program is run, relative to its root."""
 
     @classmethod
     def from_trace(cls, trace: Trace) -> "Tape":
@@ -106,6 +109,7 @@ class Tape:
             retrievals=retrievals,
             known=tuple(known),
             output=root.outputs,
+            folder=_folder(root),
         )
 
     def to_json(self) -> Json:
@@ -134,13 +138,22 @@ def entry_point(root: Run) -> EntryPoint | None:
         return None
 
 
+def _folder(root: Run) -> str:
+    """The project's folder inside the repository, as the recorder kept it."""
+    kept = (root.metadata or {}).get("refinery")
+    folder = kept.get("folder") if isinstance(kept, Mapping) else None
+    is_inside = isinstance(folder, str) and ".." not in PurePosixPath(folder).parts
+    return str(folder) if is_inside and not PurePosixPath(str(folder)).is_absolute() else "."
+
+
 def result_key(name: str, arguments: Json) -> str:
     """What a tool or retriever result is found by: its name and its arguments.
 
     Arguments wrapped as `{"input": …}`, or written out as JSON or Python text, are unwrapped,
     since recorders keep them in any of these forms.
     """
-    return f"{name} {json.dumps(_plain(arguments), sort_keys=True, default=str)}"
+    plain = canonical.without_secrets(_plain(arguments))
+    return f"{name} {json.dumps(plain, sort_keys=True, default=str)}"
 
 
 def _plain(arguments: Json) -> Json:

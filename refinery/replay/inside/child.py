@@ -1,0 +1,213 @@
+"""The process that replays: imports the agent once, then runs each case in a fork of itself.
+
+    python -m refinery.replay.inside.child JOB
+
+The job (see `runner`) is a JSON file in the work folder; it is deleted when read. Each case
+writes `results/<index>.json`: `{"nonce", "status", "output", "error", "steps", "refused"}`, where
+`steps` are `[time in ns, name, kind, fidelity, recorded run id, detail]`. An agent that starts
+threads when imported cannot be forked safely; its cases then import it anew, one process each.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from refinery.recorders import entry
+from refinery.replay.inside.redirect import Redirect
+from refinery.replay.inside.stand_in import StandIns
+from refinery.replay.inside.under_test import UnderTest
+
+TIMEOUT, ERROR = "timeout", "error"
+MOST_AT_ONCE = 4
+"""Cases run at the same time: they mostly wait for a model, and share the imported pages."""
+_POLL_S = 0.005
+_GRACE_S = 0.5
+
+
+@dataclass(slots=True)
+class Process:
+    """What is set up once: the interception, and the agent when it could be imported."""
+
+    job: dict[str, Any]
+    redirect: Redirect
+    stand_ins: StandIns
+    target: entry.Target | None = None
+    error: str = ""
+    """Why the agent could not be imported."""
+
+
+@dataclass(slots=True)
+class Steps:
+    """Steps of one case as they happen."""
+
+    found: list[list[Any]] = field(default_factory=list)
+
+    def log(self, name: str, kind: str, fidelity: str, run_id: str | None, detail: str) -> None:
+        """Keep one step, with its time."""
+        self.found.append([time.time_ns(), name, kind, fidelity, run_id, detail])
+
+
+def main(arguments: list[str]) -> int:
+    """Run the job; returns the exit code, which is 0 whatever came of its cases."""
+    path = Path(arguments[0])
+    job: dict[str, Any] = json.loads(path.read_bytes())
+    path.unlink()
+    process = _prepare(job)
+    if process.target is None:
+        for case in job["cases"]:
+            _write(job, case, {"status": ERROR, "error": process.error})
+        return 0
+    if len(job["cases"]) == 1 and job.get("is_single"):
+        _run_case(process, job["cases"][0])
+        return 0
+    forks = threading.active_count() == 1
+    _run_all(process, forks=forks)
+    return 0
+
+
+def _prepare(job: dict[str, Any]) -> Process:
+    """Enter the repository, put the interception in place, import the agent."""
+    code = Path(job["code"])
+    folder = code / job["folder"]
+    os.chdir(folder)
+    sys.path[0:1] = [str(folder)]
+    sys.argv = [job["target"]]
+    os.environ["REFINERY_RECORD"] = "0"  # the agent's own `record()` must wait for its case
+    redirect = Redirect(job["port"])
+    redirect.install()
+    stand_ins = StandIns(UnderTest(code, job["touched"], job["live"]))
+    stand_ins.install()
+    process = Process(job, redirect, stand_ins)
+    try:
+        process.target = entry.load_target(job["target"])
+    except entry.TargetError as error:
+        cause = error.__cause__
+        stack = "".join(traceback.format_exception(cause))[-4000:] if cause else ""
+        process.error = f"{error}\n{stack}".strip()
+        if redirect.refused:
+            process.error += f"\nrefused connections: {', '.join(redirect.refused)}"
+    return process
+
+
+def _run_all(process: Process, *, forks: bool) -> None:
+    """Run every case in a process of its own, a few at a time, each with its own time limit."""
+    waiting = list(process.job["cases"])
+    running: dict[int, tuple[dict[str, Any], float]] = {}
+    while waiting or running:
+        while waiting and len(running) < MOST_AT_ONCE:
+            case = waiting.pop(0)
+            pid = _fork(process, case) if forks else _spawn(process.job, case)
+            running[pid] = (case, time.monotonic() + process.job["timeout_s"])
+        _reap(process.job, running)
+        time.sleep(_POLL_S)
+
+
+def _reap(job: dict[str, Any], running: dict[int, tuple[dict[str, Any], float]]) -> None:
+    """Take note of cases that ended, and end those whose time is up."""
+    for pid, (case, deadline) in list(running.items()):
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if not ended and time.monotonic() < deadline:
+            continue
+        del running[pid]
+        _kill(pid, is_running=not ended)
+        if not ended:
+            _write(job, case, {"status": TIMEOUT, "error": f"longer than {job['timeout_s']} s"})
+        elif not _result_path(job, case).exists():
+            code = os.waitstatus_to_exitcode(status)
+            said = f"signal {-code}" if code < 0 else f"exit code {code}"
+            _write(job, case, {"status": ERROR, "error": f"the agent's process ended: {said}"})
+
+
+def _kill(pid: int, *, is_running: bool) -> None:
+    """End a case's process group, children it left behind included."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    if is_running:
+        os.waitpid(pid, 0)
+
+
+def _fork(process: Process, case: dict[str, Any]) -> int:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        os.setsid()
+        _run_case(process, case)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        code = 0
+    finally:
+        os._exit(code)  # the interpreter's own ending belongs to the parent
+
+
+def _spawn(job: dict[str, Any], case: dict[str, Any]) -> int:
+    """A fresh process for one case; it becomes a group of its own."""
+    single = {**job, "cases": [case], "is_single": True}
+    path = Path(job["work"]) / f"job-{case['index']}.json"
+    path.write_text(json.dumps(single), encoding="utf-8")
+    command = [sys.executable, "-m", "refinery.replay.inside.child", str(path)]
+    here = Path.cwd()
+    os.chdir(job["work"])  # where `-m` looks first: not among the agent's files
+    try:
+        return os.posix_spawn(sys.executable, command, dict(os.environ), setsid=True)
+    finally:
+        os.chdir(here)
+
+
+def _run_case(process: Process, case: dict[str, Any]) -> None:
+    """Run the agent once and write what came of it."""
+    assert process.target is not None
+    steps = Steps()
+    process.redirect.begin(case["token"])
+    process.redirect.refused.clear()
+    process.stand_ins.begin(case["tools"], case["retrievals"], steps.log)
+    os.environ["REFINERY_RECORD"] = "1"
+    os.environ["REFINERY_SPOOL"] = str(Path(process.job["work"], "spool", str(case["index"])))
+    from refinery.recorders import switch
+
+    switch.record()
+    try:
+        outcome = entry.run_one(process.target, case["argument"])
+    finally:
+        switch.stop()
+    told = outcome.error or {}
+    error = f"{told.get('type')}: {told.get('message')}" if outcome.error else None
+    _write(
+        process.job,
+        case,
+        {
+            "status": "ok" if outcome.status == entry.OK else ERROR,
+            "output": outcome.output,
+            "error": error,
+            "steps": steps.found,
+            "refused": process.redirect.refused,
+        },
+    )
+
+
+def _result_path(job: dict[str, Any], case: dict[str, Any]) -> Path:
+    return Path(job["work"], "results", f"{case['index']}.json")
+
+
+def _write(job: dict[str, Any], case: dict[str, Any], result: dict[str, Any]) -> None:
+    """Write a result whole or not at all."""
+    target = _result_path(job, case)
+    draft = target.with_suffix(f".{os.getpid()}")
+    whole = {"nonce": job["nonce"], **result}
+    draft.write_text(json.dumps(whole, ensure_ascii=False, default=str), "utf-8", "replace")
+    draft.replace(target)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,140 @@
+"""Small agents in real repositories, recorded for real against a loopback model."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from refinery.model import codec
+from refinery.model.merge import merge
+from refinery.model.trace import Run, Trace
+from tests.kits.repositories import make_repository
+
+ROOT = Path(__file__).resolve().parents[2]
+
+SHOP = {
+    "refinery.toml": '[agent]\nentrypoint = "shop:answer"\n',
+    "prompts/system.md": "You are the clerk of a shop. Be short.\n",
+    "stock.py": '''
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.tools import tool
+
+
+class Shelf(BaseRetriever):
+    newest_first: bool = False
+
+    def _get_relevant_documents(self, query, *, run_manager):
+        found = [
+            Document("Returns within 14 days.", metadata={"year": 2023}),
+            Document("Returns within 30 days.", metadata={"year": 2025}),
+        ]
+        return found[::-1] if self.newest_first else found
+
+
+@tool
+def stock(item: str) -> str:
+    """How many of an item there are."""
+    import pathlib
+    count = pathlib.Path(__file__).with_name("count.txt")
+    if not count.exists():
+        raise ValueError(f"no count of {item}")
+    return f"{count.read_text().strip()} x {item}"
+''',
+    "count.txt": "7\n",
+    "shop.py": '''
+from pathlib import Path
+
+from langchain_openai import ChatOpenAI
+from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode, tools_condition
+
+from stock import Shelf, stock
+
+SYSTEM = (Path(__file__).parent / "prompts/system.md").read_text()
+shelf = Shelf()
+
+
+def respond(state):
+    model = ChatOpenAI(model="small-1", temperature=0).bind_tools([stock])
+    return {"messages": [model.invoke([("system", SYSTEM), *state["messages"]])]}
+
+
+def retrieve(state):
+    found = shelf.invoke(state["messages"][0].content)
+    return {"messages": [("user", "Rules: " + found[0].page_content)]}
+
+
+graph = StateGraph(MessagesState)
+graph.add_node("retrieve", retrieve)
+graph.add_node("respond", respond)
+graph.add_node("tools", ToolNode([stock]))
+graph.add_edge(START, "retrieve")
+graph.add_edge("retrieve", "respond")
+graph.add_conditional_edges("respond", tools_condition, {"tools": "tools", END: END})
+graph.add_edge("tools", "respond")
+agent = graph.compile(name="clerk")
+
+
+def answer(request):
+    result = agent.invoke({"messages": [("user", request["question"])]})
+    return {"answer": result["messages"][-1].content}
+''',
+}
+
+
+def repository(folder: Path, files: dict[str, str]) -> Path:
+    """A git repository of an agent."""
+    return make_repository(folder, files)
+
+
+def record(
+    repository: Path, target: str, arguments: list[Any], env: dict[str, str], spool: Path
+) -> list[Trace]:
+    """Run an agent under recording, in a process of its own; one trace an argument, in order."""
+    results = spool.parent / "results.jsonl"
+    job = {
+        "target": target,
+        "arguments": [{"id": n, "argument": given} for n, given in enumerate(arguments)],
+        "spool": str(spool),
+        "project_root": str(repository),
+        "results": str(results),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "refinery.recorders.entry"],
+        input=json.dumps(job).encode(),
+        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    answers = [json.loads(line) for line in results.read_text().splitlines()]
+    traces = read_spool(spool)
+    return [traces[answer["trace_id"]] for answer in answers]
+
+
+def read_spool(spool: Path) -> dict[str, Trace]:
+    """The traces a recorder left, by id."""
+    runs: dict[str, Run] = {}
+    for path in sorted(spool.glob("*.jsonl")):
+        for line in path.read_text().splitlines():
+            run = codec.decode_run(json.loads(line)["run"])
+            runs[run.run_id] = merge(runs[run.run_id], run) if run.run_id in runs else run
+    ordered = sorted(runs.values(), key=lambda run: run.dotted_order or "")
+    return {
+        trace_id: Trace(trace_id, tuple(run for run in ordered if run.trace_id == trace_id))
+        for trace_id in {run.trace_id for run in ordered}
+    }
+
+
+def openai_env(url: str) -> dict[str, str]:
+    """Variables that send OpenAI clients to a loopback model."""
+    return {"OPENAI_BASE_URL": url + "/v1", "OPENAI_API_KEY": "key-of-the-agent"}
+
+
+def anthropic_env(url: str) -> dict[str, str]:
+    """Variables that send Anthropic clients to a loopback model."""
+    return {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "key-of-the-agent"}
