@@ -99,7 +99,7 @@ def root(
 def main() -> None:
     """Run the command line; an expected error prints its hint and sets the exit code."""
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="refinery", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except RefineryError as error:
         output.print_error(error)

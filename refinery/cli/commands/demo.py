@@ -24,10 +24,10 @@ SETTINGS = {"epilog": EPILOG}
 def command(
     ctx: typer.Context,
     folder: Annotated[
-        Path, typer.Argument(metavar="[DIR]", help="New folder for the agent's repository.")
+        Path, typer.Argument(metavar="DIR", help="New folder for the agent's repository.")
     ] = Path("refinery-demo"),
     unsandboxed: Annotated[
-        bool, typer.Option(help="Replay without a sandbox; for this call only.")
+        bool, typer.Option("--unsandboxed", help="Replay without a sandbox; this call only.")
     ] = False,
     yes: Annotated[
         bool, typer.Option("--yes", help="Commit the proven fix without asking.")
