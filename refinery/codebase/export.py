@@ -14,30 +14,28 @@ from tempfile import TemporaryFile
 from typing import IO
 
 from refinery.codebase.git import Git, GitError
-from refinery.codebase.repository import EXECUTABLE, SUBMODULE, SYMLINK, Repository, TreeEntry
+from refinery.codebase.tree import EXECUTABLE, SUBMODULE, SYMLINK, TreeEntry
 from refinery.errors import InputError
 
 MAX_DIFF_BYTES = 50_000_000
 """Largest uncommitted diff that is applied; chosen by us."""
 
 
-def export(repository: Repository, commit: str, target: Path, dirty_diff: str | None) -> None:
-    """Write every file of the commit below `target`, then apply the uncommitted diff.
+def export(git: Git, tree: dict[str, TreeEntry], target: Path, dirty_diff: str | None) -> None:
+    """Write every file of a commit's tree below `target`, then apply the uncommitted diff.
 
     Executable bits are kept. A symlink is made only when it stays inside the tree; another one
     becomes a file that holds the link's text. A submodule becomes an empty folder.
 
     Raises:
-        InputError: no such commit, `target` is not empty, an object is missing, or the diff does
-            not apply.
+        InputError: `target` is not empty, an object is missing, or the diff does not apply.
     """
     target.mkdir(parents=True, exist_ok=True)
     if any(target.iterdir()):
         raise InputError(f"{target} is not empty", hint="name a new folder")
-    tree = repository.tree(commit)
     blobs = {path: entry for path, entry in tree.items() if entry.mode != SUBMODULE}
     links: dict[str, str] = {}
-    for path, content in _contents(repository.git, blobs):
+    for path, content in _contents(git, blobs):
         place = target / _checked(path)
         place.parent.mkdir(parents=True, exist_ok=True)
         if tree[path].mode == SYMLINK:
@@ -51,7 +49,7 @@ def export(repository: Repository, commit: str, target: Path, dirty_diff: str | 
     for path, link in links.items():
         _write_link(target, path, link)
     if dirty_diff:
-        _apply_diff(repository.git, target, dirty_diff)
+        _apply_diff(git, target, dirty_diff)
 
 
 def _contents(git: Git, entries: dict[str, TreeEntry]) -> Iterator[tuple[str, bytes]]:

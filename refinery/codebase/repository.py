@@ -2,19 +2,16 @@
 
 import os
 import threading
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refinery.codebase.git import Git, GitError
+from refinery.codebase.tree import EXECUTABLE, REGULAR, TreeEntry, parse_tree
 from refinery.errors import InputError
 
 if TYPE_CHECKING:
     from refinery.codebase.blobs import BlobReader
-
-REGULAR, EXECUTABLE, SYMLINK, SUBMODULE = "100644", "100755", "120000", "160000"
-"""File modes git knows."""
 
 _UNFINISHED = {
     "MERGE_HEAD": "a merge",
@@ -25,16 +22,6 @@ _UNFINISHED = {
     "sequencer": "a cherry-pick or revert of several commits",
     "BISECT_LOG": "a bisection",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class TreeEntry:
-    """One path of a commit."""
-
-    mode: str
-    """`100644`, `100755`, `120000` (symlink) or `160000` (submodule)."""
-    blob: str
-    """Object name of the content."""
 
 
 class Repository:
@@ -112,7 +99,7 @@ class Repository:
         full = self.resolve(commit)
         if full not in self._trees:
             listed = self.git.run("ls-tree", "-r", "-z", "--full-tree", full)
-            self._trees[full] = dict(_tree_entries(listed))
+            self._trees[full] = parse_tree(listed)
         return self._trees[full]
 
     def files(self, commit: str = "HEAD") -> list[str]:
@@ -176,7 +163,7 @@ class Repository:
         """
         from refinery.codebase.export import export
 
-        export(self, commit, target, dirty_diff)
+        export(self.git, self.tree(commit), target, dirty_diff)
 
     @cached_property
     def _blobs(self) -> "BlobReader":
@@ -192,16 +179,6 @@ _PLAIN = (
     "--no-renames",
     "--ignore-submodules=all",
 )
-
-
-def _tree_entries(listed: bytes) -> list[tuple[str, TreeEntry]]:
-    found = []
-    for line in listed.split(b"\0"):
-        head, _, path = line.partition(b"\t")
-        if path:
-            mode, _, blob = head.decode("ascii").split(" ")
-            found.append((os.fsdecode(path), TreeEntry(mode, blob)))
-    return found
 
 
 def _find_root(path: Path) -> Path:

@@ -1,1 +1,1 @@
-"""To be described by the room that owns it."""
+"""Kinds of edits, one file each; `refinery.codebase.splices` states what a file must have."""
