@@ -118,7 +118,7 @@ env = [{quoted}]
 
 [replay]
 # Tools and retrievers that run for real in a replay instead of being served from the recording.
-# live = ["look_up_account"]
+# live = ["search_flights"]
 """
 
 
