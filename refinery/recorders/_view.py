@@ -9,6 +9,7 @@ from refinery.model.codec import encode, encode_run
 from refinery.model.trace import Json, Run
 from refinery.recorders import _source
 from refinery.recorders._origin import Entry, Origin, entry_point
+from refinery.safety.redact import redact
 
 SECRET_BEARING = (
     "inputs",
@@ -51,8 +52,8 @@ class View:
         encoded = encode_run(Run(**self.fields))
         point = encode(entry_point(self.entry, origin)) if self.entry and origin else None
         ours: dict[str, Json] = encode(self.extra)
-        if redact := redaction():
-            ours |= _redacted(encoded, point, redact)
+        if replace := redaction():
+            ours |= _redacted(encoded, point, replace)
         if point and origin:
             ours |= {"entry_point": point, **_notes(origin)}
         if self.subject and origin:
@@ -67,13 +68,11 @@ def redaction() -> Redact | None:
     """The redactor; None when it is switched off."""
     if os.environ.get("REFINERY_REDACT", "1").lower() in ("0", "false", "no", "off"):
         return None
-    from refinery.safety.redact import redact
-
     return redact
 
 
 def _redacted(
-    encoded: dict[str, Json], point: dict[str, Json] | None, redact: Redact
+    encoded: dict[str, Json], point: dict[str, Json] | None, replace: Redact
 ) -> dict[str, Json]:
     """Replace secrets in a run and its entry point; returns how many of each kind there were.
 
@@ -81,7 +80,7 @@ def _redacted(
     """
     parts = {name: encoded[name] for name in SECRET_BEARING if name in encoded}
     told = {name: point[name] for name in ("target", "argument", "dirty_diff")} if point else {}
-    (clean, clean_point), counts = redact([parts, told])
+    (clean, clean_point), counts = replace([parts, told])
     encoded.update(clean)
     if point:
         point.update(clean_point)

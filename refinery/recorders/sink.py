@@ -21,6 +21,12 @@ from typing import Any, Protocol
 
 from refinery import home
 
+# Imported here and not on the writer thread: a process that forks in the middle of an import
+# leaves its child a module that is half there.
+try:
+    import orjson
+except ImportError:
+    orjson = None  # type: ignore[assignment]  # absence of the module is the marker
 try:
     import fcntl
 except ImportError:  # pragma: no cover  # not POSIX: files are told apart by process id alone
@@ -53,13 +59,11 @@ class Record(Protocol):
 
 def dump(document: dict[str, Any]) -> bytes:
     """One JSON document as a line; orjson when it is importable, else the standard library."""
-    try:
-        import orjson
-
-        return orjson.dumps(document) + b"\n"
-    except (ImportError, TypeError):  # TypeError: e.g. an integer of more than 64 bits
-        text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-        return text.encode("utf-8", "replace") + b"\n"
+    if orjson is not None:
+        with contextlib.suppress(TypeError):  # e.g. an integer of more than 64 bits
+            return orjson.dumps(document) + b"\n"
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace") + b"\n"
 
 
 class SpoolSink:

@@ -114,5 +114,7 @@ def test_model_parameters_have_one_name_and_tools_stand_apart() -> None:
 
 
 def test_the_model_that_answered_is_told_by_its_answer() -> None:
-    assert _chat.model_responded(answer(AIMessage("a", response_metadata={"model": "m-2"}))) == "m-2"
+    assert (
+        _chat.model_responded(answer(AIMessage("a", response_metadata={"model": "m-2"}))) == "m-2"
+    )
     assert _chat.model_responded(answer(AIMessage("a"))) is None
