@@ -1,0 +1,24 @@
+# What a contributor runs; `just` alone lists it.
+
+python := ".venv/bin/python"
+
+default:
+    @just --list
+
+# Style, types and floors
+lint:
+    {{ python }} -m ruff format --check .
+    {{ python }} -m ruff check .
+    {{ python }} -m mypy
+    .venv/bin/lint-imports
+
+# All tests, the slow ones included
+test:
+    {{ python }} -m pytest -n auto
+
+# Everything a commit must pass
+check: lint test
+
+# Write the help pages of the tests anew after a command has changed
+help-pages:
+    {{ python }} -m tests.cli.help_pages
