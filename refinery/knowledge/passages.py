@@ -7,7 +7,7 @@ from pathlib import Path
 
 MAX_CHARACTERS = 3_000
 """Longest passage; longer sections are cut at blank lines, so a prompt can hold several."""
-_HEADING = re.compile(r"^(#{1,2})\s+(.+?)\s*#*$", re.MULTILINE)
+_HEADING = re.compile(r"^(#{1,2})[ \t]+(.+?)[ \t]*#*$", re.MULTILINE)
 _FENCE = re.compile(r"^(```|~~~).*?^\1\s*$", re.MULTILINE | re.DOTALL)
 
 
