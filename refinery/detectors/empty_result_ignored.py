@@ -77,7 +77,7 @@ def _results(seen: View) -> list[tuple[int, _Result]]:
 
 def is_nothing(text: str) -> bool:
     """Whether a tool's result says that there is nothing, or that it failed."""
-    if not text.strip() or find(_NOTHING, text[:SHORT]) is not None and len(text) <= SHORT:
+    if not text.strip() or (find(_NOTHING, text[:SHORT]) is not None and len(text) <= SHORT):
         return True
     return says_error(text) or (len(text) <= SHORT and find(_MISSING, text) is not None)
 

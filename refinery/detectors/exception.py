@@ -35,7 +35,7 @@ def detect(trace: Trace) -> Iterator[Signal]:
         if failure.is_recovered:
             continue
         error = failure.origin.error
-        if error is None:
+        if error is None or _is_an_answer(failure):
             continue
         quoted = _evidence(failure)
         if not quoted:
@@ -65,6 +65,13 @@ def detect(trace: Trace) -> Iterator[Signal]:
                 **_frame(error.stack),
             },
         )
+
+
+def _is_an_answer(failure: Failure) -> bool:
+    """Whether a tool told the model of a problem, in words, and the agent went on with it."""
+    error = failure.origin.error
+    told = error is not None and not error.type and not error.stack
+    return told and not failure.is_fatal and failure.origin.kind is RunKind.TOOL
 
 
 def _evidence(failure: Failure) -> tuple[Evidence, ...]:
@@ -117,6 +124,9 @@ _BROKEN = samples.failed(
 _ERROR = _BROKEN.error
 
 CLEAN = [
+    samples.trace(
+        samples.failed(samples.tool("find", "find", {}, None), "", "Error: no such user")
+    ),
     samples.trace(samples.tool("charge", "charge", {"seats": 2}, "ok"), output="done"),
     samples.trace(
         _BROKEN, samples.tool("again", "charge", {"seats": 1}, "charged"), output="charged"

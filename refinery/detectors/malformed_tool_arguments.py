@@ -1,5 +1,6 @@
 """A model called a tool with arguments that are no JSON or do not fit the tool's schema."""
 
+import json
 from collections.abc import Iterator
 
 from refinery.detectors._shared import samples
@@ -22,7 +23,7 @@ _REFUSED = (
 
 
 def detect(trace: Trace) -> Iterator[Signal]:
-    """One signal for each call whose arguments do not fit; the cause is the model that wrote it."""
+    """One signal for each call whose arguments do not fit; the model that wrote it caused it."""
     seen = view(trace)
     for call in seen.calls:
         misfit = _misfit(call)
@@ -82,8 +83,6 @@ def _likelihood(seen: View, call: Call, misfit: Misfit) -> Likelihood:
 
 
 def _evidence(call: Call, misfit: Misfit) -> tuple[Evidence, ...]:
-    import json
-
     run, arguments = call.model.run, call.call.arguments
     written = arguments if isinstance(arguments, str) else ""
     spellings = [
@@ -92,7 +91,7 @@ def _evidence(call: Call, misfit: Misfit) -> tuple[Evidence, ...]:
     ]
     value = misfit.value if isinstance(misfit.value, str) else ""
     asked = evidence(run, written, *spellings, value, call.call.name)
-    said = ()
+    said: tuple[Evidence, ...] = ()
     if call.holder is not None and call.result and call.is_error:
         said = evidence(call.holder, first_line(call.result))
     return (*asked, *said)

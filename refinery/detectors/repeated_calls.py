@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from refinery.detectors._shared import samples
 from refinery.detectors._shared.failures import failures, model_before
@@ -87,7 +88,7 @@ def _repeated(group: Sequence[_Made]) -> Signal | None:
     asked = group[1][1]
     last = group[-1]
     name = last[3].partition("{")[0].partition('"')[0] or "the same call"
-    adjacent = all(_next_to(a, b) for a, b in zip(group, group[1:], strict=False))
+    adjacent = all(_next_to(a, b) for a, b in pairwise(group))
     arguments = last[3][len(name) :]
     quoted = evidence(asked, arguments, arguments.replace(": ", ":").replace(", ", ","), name)
     quoted += evidence(last[2], first_line(last[4]))

@@ -1,5 +1,6 @@
-"""The same step failed with the same error again and again."""
+"""The same step failed with the same inputs and error again and again."""
 
+import json
 from collections.abc import Iterator
 
 from refinery.detectors._shared import samples
@@ -16,18 +17,19 @@ STORM = 3
 
 def detect(trace: Trace) -> Iterator[Signal]:
     """One signal for each step that failed the same way at least `STORM` times."""
-    groups: dict[tuple[str, str, str], list[Failure]] = {}
+    groups: dict[tuple[str, str, str, str], list[Failure]] = {}
     for failure in failures(trace):
         error = failure.origin.error
         if error is not None:
-            key = (failure.origin.name or "", error.type, first_line(error.message)[:80])
+            asked = json.dumps(failure.origin.inputs, sort_keys=True, default=str)[:10_000]
+            key = (failure.origin.name or "", error.type, first_line(error.message)[:80], asked)
             groups.setdefault(key, []).append(failure)
-    for (name, kind, message), group in groups.items():
+    for (name, kind, message, _), group in groups.items():
         if len(group) < STORM:
             continue
         first, last = group[0], group[-1]
         fatal = any(failure.is_fatal for failure in group)
-        quoted = [e for failure in (first, last) for e in evidence(failure.origin, message, kind)]
+        quoted = [e for failure in group[:6] for e in evidence(failure.origin, message, kind)]
         yield Signal(
             detector="retry_storm",
             title=f"{name[:40] or 'A step'} failed {len(group)} times with the same error",

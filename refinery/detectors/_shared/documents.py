@@ -1,7 +1,7 @@
 """Documents that a retriever or a search tool returned, with their dates and subjects."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -177,7 +177,7 @@ def same_subject(one: Document, two: Document) -> bool:
 def _bare(subject: str) -> str:
     """A subject without years and version words: `prices 2024` is about `prices`."""
     kept = (word for word in subject.split() if not any(c.isdigit() for c in word))
-    return " ".join(kept).strip(" ()-–,")
+    return " ".join(kept).strip(" ()-\u2013,")
 
 
 def documents(trace: Trace) -> list[Document]:

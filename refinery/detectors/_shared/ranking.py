@@ -108,7 +108,8 @@ def _explains(trace: Trace, specific: Signal, general: Signal) -> bool:
     if _ORDER.index(specific.likelihood) > _ORDER.index(general.likelihood):
         return False
     failing = general.cause_run_id
-    if failing in (specific.cause_run_id, specific.symptom_run_id):
+    quoted = {item.run_id for item in specific.evidence}
+    if failing in (specific.cause_run_id, specific.symptom_run_id) or failing in quoted:
         return True
     above = {run.run_id for run in ancestors(trace, failing)}
     return specific.symptom_run_id in above and specific.symptom_run_id != trace.trace_id

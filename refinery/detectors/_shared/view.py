@@ -151,9 +151,9 @@ def _calls(trace: Trace, models: tuple[ModelCall, ...]) -> Iterator[Call]:
             free.setdefault(run.name or "", []).append((position, run))
     for index, model in enumerate(models):
         for call in model.calls:
-            run = _take(free.get(call.name, []), model.position, call)
+            ran = _take(free.get(call.name, []), model.position, call)
             told = _told(call, models[index + 1 : index + 1 + LOOK_AHEAD])
-            yield _joined(model, call, run, told)
+            yield _joined(model, call, ran, told)
 
 
 def _joined(
