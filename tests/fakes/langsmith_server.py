@@ -72,11 +72,13 @@ class LangSmithServer:
 
     def _sessions(self, query: dict[str, list[str]]) -> Any:
         wanted = query.get("name", [None])[0]
-        found = [
-            {"id": i, "name": n, "start_time": "2026-01-01T00:00:00", "tenant_id": PROJECT_ID}
-            for n, i in self.projects.items()
-            if wanted in (None, n)
-        ]
+        common = {
+            "start_time": "2026-01-01T00:00:00",
+            "tenant_id": PROJECT_ID,
+            "reference_dataset_id": None,
+        }
+        named = [(n, i) for n, i in self.projects.items() if wanted in (None, n)]
+        found = [{"id": i, "name": n, **common} for n, i in named]
         start = int(query.get("offset", ["0"])[0])
         return found[start : start + int(query.get("limit", ["100"])[0])]
 
@@ -88,7 +90,7 @@ class LangSmithServer:
             return self.first_answers.pop(0) if self.first_answers else self._query_v1(body)
         if parts[0] == "public" and parts[2:] == ["runs", "query"]:
             trace = self.shared.get(parts[1])
-            return self._query_v1({"trace": trace}) if trace else (404, {})
+            return self._query_v1({**body, "trace": trace}) if trace else (404, {})
         if parts[0] == "runs" and len(parts) == 2:
             return next((run for run in self.runs if run["id"] == parts[1]), (404, {}))
         return 404, {}
@@ -171,6 +173,7 @@ def _select(run: dict[str, Any], names: list[str]) -> dict[str, Any]:
 def _handler(server: LangSmithServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = 65_536  # one packet an answer: two would wait for each other
 
         def do_GET(self) -> None:
             self._answer(None)

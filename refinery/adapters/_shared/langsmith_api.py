@@ -5,23 +5,19 @@ without `selects` only ids come back, and without `min_start_time` only the last
 query here sets both.
 """
 
-import asyncio
 import json
 import warnings
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from refinery.errors import CredentialsError, InputError, NotFoundError, RefineryError
 from refinery.model.trace import Json
 
 if TYPE_CHECKING:
     from langsmith import Client
-
-T = TypeVar("T")
 
 LIGHT = (
     *("id", "name", "run_type", "status", "start_time", "end_time", "first_token_time"),
@@ -48,6 +44,7 @@ _PAGE = 100
 _MAX_RUNS = 50_000
 """Most runs one query may answer; a service that never ends its pages is stopped here."""
 
+_NO_KEY = "none"
 _NO_SUCH_ROUTE = (404, 405, 501)
 
 
@@ -79,8 +76,9 @@ class Api:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the SDK warns of keys needed for tracing only
             self.client: Client = langsmith.Client(api_url=api_url, auto_batch_tracing=False)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="refinery-langsmith")
-        self._runner: asyncio.Runner | None = None
+        if not self.client.api_key and getattr(self.client, "_profile_auth", None) is None:
+            # Without any key the SDK raises before it asks; let the service decide.
+            self.client.api_key = _NO_KEY
 
     @property
     def url(self) -> str:
@@ -107,15 +105,25 @@ class Api:
             wanted["ids"] = [query.run_id]
         if query.failed_roots:
             wanted |= {"is_root": True, "has_error": True}
-        return self._await(self._collect_v2(wanted, query.limit))
+        return self._pages_v2(wanted, query.limit)
 
-    async def _collect_v2(self, wanted: dict[str, Any], limit: int) -> list[dict[str, Json]]:
+    def _pages_v2(self, wanted: dict[str, Any], limit: int) -> list[dict[str, Json]]:
         found: list[dict[str, Json]] = []
-        async for run in self.client.runs.query_v2(**wanted):
-            found.append(run.model_dump(mode="json", exclude_none=True))
-            if len(found) >= limit:
-                break
-        return found
+        seen: set[str] = set()
+        while True:
+            with explained(self.url):
+                answer = self._v2().runs.with_raw_response.query_v2(**wanted)
+                page = json.loads(answer.read())
+            found += _objects(page, "items")
+            cursor = page.get("next_cursor") if isinstance(page, Mapping) else None
+            if not isinstance(cursor, str) or cursor in seen or len(found) >= limit:
+                return found[:limit]
+            seen.add(cursor)
+            wanted = {**wanted, "cursor": cursor}
+
+    def _v2(self) -> Any:
+        """The SDK's blocking client of version 2; its public accessor is for coroutines only."""
+        return self.client._get_langsmith_api_sync()
 
     def query_v1(self, query: Query) -> list[dict[str, Json]]:
         """Matching runs as version 1 writes them, all pages.
@@ -142,23 +150,20 @@ class Api:
 
     def shared_v2(self, token: str) -> list[dict[str, Json]]:
         """All runs of a shared trace: the list, then each with what went in and out."""
-        return self._await(self._collect_shared(token))
-
-    async def _collect_shared(self, token: str) -> list[dict[str, Json]]:
-        runs = self.client.public.runs
-        names: Any = [name.upper() for name in LIGHT]  # the SDK wants literals
-        listed = await runs.query(token, selects=names)
-        found = []
-        for item in (listed.items or [])[:_MAX_RUNS]:
-            whole = await runs.retrieve(
-                item.id or "",
-                share_token=token,
-                selects=[name.upper() for name in FULL],
-                start_time=item.start_time or _LONG_AGO,
-            )
-            light = item.model_dump(mode="json", exclude_none=True)
-            found.append(light | whole.model_dump(mode="json", exclude_none=True))
-        return found
+        runs = self._v2().public.runs.with_raw_response
+        with explained(self.url):
+            answer = runs.query(token, selects=[name.upper() for name in LIGHT])
+            listed = _objects(json.loads(answer.read()), "items")[:_MAX_RUNS]
+            found = []
+            for item in listed:
+                whole = runs.retrieve(
+                    str(item.get("id") or ""),
+                    share_token=token,
+                    selects=[name.upper() for name in FULL],
+                    start_time=item.get("start_time") or _LONG_AGO,
+                )
+                found.append(item | dict(json.loads(whole.read())))
+            return found
 
     def read_v1(self, run_id: str) -> dict[str, Json]:
         """One run by id alone.
@@ -184,19 +189,19 @@ class Api:
             return [str(project.id) for project in self.client.list_projects()]
 
     def close(self) -> None:
-        """Release connections and the thread."""
-        if self._runner is not None:
-            self._thread.submit(self._runner.close).result()
-        self._thread.shutdown()
+        """Release the connections."""
+        self._v2().close()
+        self.client.session.close()
 
     def _pages_v1(self, path: str, body: dict[str, Json], limit: int) -> list[dict[str, Json]]:
         found: list[dict[str, Json]] = []
         seen: set[str] = set()
         while True:
             answer = self._request("POST", path, json.dumps(body).encode())
-            page = answer.get("runs") if isinstance(answer, Mapping) else None
-            found += [dict(item) for item in page or () if isinstance(item, Mapping)]
-            cursor = ((answer or {}).get("cursors") or {}).get("next") if page else None
+            page = _objects(answer, "runs")
+            found += page
+            cursors = answer.get("cursors") if page else None
+            cursor = cursors.get("next") if isinstance(cursors, Mapping) else None
             if not isinstance(cursor, str) or cursor in seen or len(found) >= limit:
                 return found[:limit]
             seen.add(cursor)
@@ -207,12 +212,11 @@ class Api:
             given = {"data": content} if content is not None else {}
             return self.client.request_with_retries(method, path, request_kwargs=given).json()
 
-    def _await(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run SDK coroutines on a loop of our own, also when the caller has a running one."""
-        if self._runner is None:
-            self._runner = asyncio.Runner()
-        with explained(self.url):
-            return self._thread.submit(self._runner.run, work).result()
+
+def _objects(answer: Json, name: str) -> list[dict[str, Json]]:
+    """The objects in one list of an answer; none when it is not there."""
+    items = answer.get(name) if isinstance(answer, Mapping) else None
+    return [dict(item) for item in items or () if isinstance(item, Mapping)]
 
 
 @contextmanager
