@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from refinery.detectors._shared import samples
+from refinery.detectors._shared.actions import is_lookup
 from refinery.detectors._shared.documents import of_run
 from refinery.detectors._shared.patterns import find
 from refinery.detectors._shared.quotes import around, evidence, first_line, shortened
 from refinery.detectors._shared.values import Value, numbers, values
-from refinery.detectors._shared.view import ModelCall, View, result_text, says_error, view
+from refinery.detectors._shared.view import Call, ModelCall, View, result_text, says_error, view
 from refinery.detectors._shared.wording import asks, denies
 from refinery.model.failure import Evidence, Likelihood, RootCause, Signal
 from refinery.model.trace import Run, RunKind, Trace
@@ -61,7 +62,7 @@ def _results(seen: View) -> list[tuple[int, _Result]]:
     found = [
         (
             seen.position(c.run) if c.run else c.position,
-            _Result(c.holder, c.call.name, c.result, c.is_error or is_nothing(c.result)),
+            _Result(c.holder, c.call.name, c.result, _gave_nothing(c)),
         )
         for c in seen.calls
         if c.result is not None and c.holder is not None
@@ -73,6 +74,14 @@ def _results(seen: View) -> list[tuple[int, _Result]]:
             nothing = not of_run(run) and (is_nothing(text) or text.endswith(": []}"))
             found.append((position, _Result(run, run.name or "the retriever", text, nothing)))
     return sorted(found, key=lambda item: item[0])
+
+
+def _gave_nothing(call: Call) -> bool:
+    """Whether a call gave nothing; the blank result of a tool that looks nothing up is no news."""
+    text = call.result or ""
+    if call.is_error:
+        return True
+    return is_nothing(text) and (bool(text.strip("[]{}\"' \n")) or is_lookup(call.call.name))
 
 
 def is_nothing(text: str) -> bool:

@@ -155,51 +155,18 @@ def _marks(seen: View, passage: str, elsewhere: str) -> tuple[str, ...]:
 
 
 _HOST = r"\b[\w\-]{2,40}(?:\.[\w\-]{2,40}){0,3}\.[a-z]{2,10}\b"
-_COMMON = frozenset(
-    [
-        "this",
-        "that",
-        "with",
-        "from",
-        "your",
-        "have",
-        "will",
-        "task",
-        "please",
-        "before",
-        "after",
-        "following",
-        "first",
-        "message",
-        "important",
-        "information",
-        "into",
-        "then",
-        "them",
-        "they",
-        "what",
-        "when",
-        "which",
-        "would",
-        "could",
-        "should",
-        "also",
-        "just",
-        "need",
-        "must",
-        "instructions",
-        "previous",
-        "ignore",
-    ]
-)
+_COMMON_WORDS = """this that with from your have will task please before after following first
+message important information into then them they what when which would could should also just
+need must instructions previous ignore"""
 
 
 def _pairs(passage: str) -> Iterator[tuple[str, str]]:
     """Neighbouring words that carry meaning, e.g. `pencil set`."""
+    common = _COMMON_WORDS.split()
     for sentence in find_all(r"[^.!?\n:]{3,300}", passage):
         words = [hit.text.lower() for hit in find_all(r"\pL{3,}", sentence.text)]
         for one, two in pairwise(words):
-            if one not in _COMMON and two not in _COMMON and len(one) + len(two) >= 8:
+            if one not in common and two not in common and len(one) + len(two) >= 8:
                 yield one, two
 
 

@@ -34,8 +34,10 @@ _FORBIDDEN = (
     r"mention|mentioning|write|writing|include|including) the (?:word|phrase|term|name)s? "
     r"[\"'“\x{2018}`]([^\"'”\x{2019}`\n]{2,60})[\"'”\x{2019}`]"
 )
-_PLAIN = r"(?i)(?:no|without|never use|do not use|don['\x{2019}]t use|avoid) "
+_PLAIN = (
+    r"(?i)(?:no|without|never use|do not use|don['\x{2019}]t use|avoid) "
     r"(?:any )?(markdown|emojis?)\b"
+)
 _EMOJI = r"[\x{1F300}-\x{1FAFF}\x{2600}-\x{27BF}]"
 _MARKDOWN = r"(?m)^#{1,6} \S|\*\*[^*\n]+\*\*|^```|^\s*[-*] \S.*\n\s*[-*] \S|\[[^\]\n]+\]\(http"
 _EXCEPT = ("unless", "except", "if the user asks", "if asked", "when asked", "same language")

@@ -79,8 +79,8 @@ _DONE = (
 _UNLESS = ("once ", "if ", "after ", "when ", "will be ", "would ", "until ", "unless ", "shall ")
 
 _READS = (
-    "get", "find", "search", "look", "list", "read", "fetch", "query", "calculate", "check",
-    "think", "show", "describe", "count", "retrieve", "view", "browse", "open", "load", "parse",
+    "get", "find", "search", "look", "list", "read", "fetch", "query", "check",
+    "show", "describe", "count", "retrieve", "view", "browse", "open", "load", "parse",
 )  # fmt: skip
 _CHANGES = (
     "cancel", "book", "modify", "update", "delete", "remove", "create", "send", "refund",
@@ -119,9 +119,17 @@ def may_do(verb: str, tool_name: str, spelled_arguments: str = "") -> bool:
     return any(option in lowered for option in _STEMS.get(stem, (stem,)))
 
 
+def is_lookup(tool_name: str) -> bool:
+    """Whether a tool's name says that it looks something up."""
+    return _words(tool_name)[0] in _READS
+
+
 def is_change(tool_name: str) -> bool:
     """Whether a tool's name says that it changes something."""
-    words = tool_name.lower().replace("-", "_").split("_")
-    if not words or words[0] in _READS:
-        return False
-    return any(word in _CHANGES for word in words)
+    return not is_lookup(tool_name) and any(word in _CHANGES for word in _words(tool_name))
+
+
+def _words(tool_name: str) -> list[str]:
+    """Words of a name in snake case, kebab case or camel case, lower case; at least one."""
+    spaced = "".join(f" {c}" if c.isupper() else c for c in tool_name)
+    return spaced.lower().replace("-", " ").replace("_", " ").replace(".", " ").split() or [""]
