@@ -30,17 +30,18 @@ class Budget:
         self._tokens_limit = tokens
         self._usd_limit = usd if price else None
         self._price = price
-        self._tokens = 0
-        self._usd = 0.0
+        # Whole tokens only: sums of money would drift.
+        self._input = 0
+        self._output = 0
         self._lock = threading.Lock()
 
     @property
     def spent(self) -> Spending:
         """What has been spent or is reserved so far."""
-        return Spending(self._tokens, self._usd if self._price else None)
+        return Spending(self._input + self._output, self.cost(self._input, self._output))
 
     def cost(self, input_tokens: int, output_tokens: int) -> float | None:
-        """Estimated cost of a call in USD; None when the price is unknown."""
+        """Estimated cost in USD; None when the price is unknown."""
         return self._price.cost_usd(input_tokens, output_tokens) if self._price else None
 
     def reserve(self, input_tokens: int, output_tokens: int) -> None:
@@ -49,23 +50,24 @@ class Budget:
         Raises:
             BudgetError: the call could exceed the budget; nothing is set aside.
         """
-        cost = self.cost(input_tokens, output_tokens) or 0.0
         with self._lock:
-            if self._usd_limit is not None and self._usd + cost > self._usd_limit:
+            spent = self.cost(self._input, self._output) or 0.0
+            after = self.cost(self._input + input_tokens, self._output + output_tokens) or 0.0
+            if self._usd_limit is not None and after > self._usd_limit:
                 raise BudgetError(
-                    f"the next model call could cost {cost:.4f} USD; {self._usd:.4f} of "
+                    f"the next model call could cost {after - spent:.4f} USD; {spent:.4f} of "
                     f"{self._usd_limit:.4f} USD are spent",
                     hint="raise REFINERY_BUDGET_USD, or use a cheaper model",
                 )
-            total = self._tokens + input_tokens + output_tokens
-            if total > self._tokens_limit:
+            wanted = input_tokens + output_tokens
+            if self._input + self._output + wanted > self._tokens_limit:
                 raise BudgetError(
-                    f"the next model call could use {input_tokens + output_tokens} tokens; "
-                    f"{self._tokens} of {self._tokens_limit} are spent",
-                    hint="analyse a smaller trace, or use a model whose price is known",
+                    f"the next model call could use {wanted} tokens; "
+                    f"{self._input + self._output} of {self._tokens_limit} are spent",
+                    hint="analyse a smaller trace, or use a cheaper model",
                 )
-            self._tokens = total
-            self._usd += cost
+            self._input += input_tokens
+            self._output += output_tokens
 
     def settle(self, reserved: tuple[int, int], used: tuple[int, int]) -> None:
         """Replace a reservation by what the call really used.
@@ -75,5 +77,5 @@ class Budget:
             used: input and output tokens of the call.
         """
         with self._lock:
-            self._tokens += sum(used) - sum(reserved)
-            self._usd += (self.cost(*used) or 0.0) - (self.cost(*reserved) or 0.0)
+            self._input += used[0] - reserved[0]
+            self._output += used[1] - reserved[1]

@@ -27,8 +27,12 @@ def is_passing(error: Exception) -> bool:
 
 def is_free(error: Exception) -> bool:
     """Whether a failed call certainly costs nothing: refused with a status, or never sent."""
-    refused = getattr(error, "status_code", None) is not None
-    return refused or type(error.__cause__).__name__ == "ConnectError"
+    if getattr(error, "status_code", None) is not None:
+        return True
+    cause: BaseException | None = error
+    while cause is not None and type(cause).__name__ != "ConnectError":
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None
 
 
 def wait_s(error: Exception, attempt: int) -> float:
