@@ -10,146 +10,13 @@ _DENIES = (
     r"죄송|없|извин\w*|не "
 )
 _STOPWORDS = {
-    "English": frozenset(
-        [
-            "the",
-            "and",
-            "is",
-            "are",
-            "you",
-            "your",
-            "of",
-            "to",
-            "for",
-            "with",
-            "that",
-            "this",
-            "have",
-            "it",
-            "be",
-            "on",
-        ]
-    ),
-    "German": frozenset(
-        [
-            "der",
-            "die",
-            "das",
-            "und",
-            "ist",
-            "sind",
-            "sie",
-            "ihre",
-            "nicht",
-            "ein",
-            "eine",
-            "mit",
-            "für",
-            "auf",
-            "zu",
-            "den",
-        ]
-    ),
-    "French": frozenset(
-        [
-            "le",
-            "la",
-            "les",
-            "et",
-            "est",
-            "vous",
-            "votre",
-            "des",
-            "une",
-            "un",
-            "pour",
-            "avec",
-            "dans",
-            "que",
-            "pas",
-            "sur",
-        ]
-    ),
-    "Spanish": frozenset(
-        [
-            "el",
-            "la",
-            "los",
-            "las",
-            "y",
-            "es",
-            "su",
-            "una",
-            "un",
-            "para",
-            "con",
-            "que",
-            "por",
-            "en",
-            "del",
-            "se",
-        ]
-    ),
-    "Italian": frozenset(
-        [
-            "il",
-            "lo",
-            "la",
-            "gli",
-            "e",
-            "è",
-            "una",
-            "un",
-            "per",
-            "con",
-            "che",
-            "di",
-            "non",
-            "sono",
-            "del",
-            "si",
-        ]
-    ),
-    "Portuguese": frozenset(
-        [
-            "o",
-            "a",
-            "os",
-            "as",
-            "e",
-            "é",
-            "uma",
-            "um",
-            "para",
-            "com",
-            "que",
-            "de",
-            "não",
-            "do",
-            "da",
-            "em",
-        ]
-    ),
-    "Dutch": frozenset(
-        [
-            "de",
-            "het",
-            "een",
-            "en",
-            "is",
-            "zijn",
-            "u",
-            "uw",
-            "van",
-            "voor",
-            "met",
-            "dat",
-            "niet",
-            "op",
-            "te",
-            "in",
-        ]
-    ),
+    "English": "the and is are you your of to for with that this have it be on",
+    "German": "der die das und ist sind sie ihre nicht ein eine mit für auf zu den",
+    "French": "le la les et est vous votre des une un pour avec dans que pas sur",
+    "Spanish": "el la los las y es su una un para con que por en del se",
+    "Italian": "il lo la gli e è una un per con che di non sono del si",
+    "Portuguese": "o a os as e é uma um para com que de não do da em",
+    "Dutch": "de het een en is zijn u uw van voor met dat niet op te in",
 }
 _SCRIPTS = {
     "Chinese": r"\p{Han}",
@@ -187,7 +54,7 @@ def language(text: str) -> str | None:
     words = [hit.text.lower() for hit in find_all(r"\pL+", sample)]
     if len(words) < MIN_WORDS:
         return None
-    counts = {n: sum(w in known for w in words) for n, known in _STOPWORDS.items()}
+    counts = {n: sum(w in known.split() for w in words) for n, known in _STOPWORDS.items()}
     best, second = sorted(counts, key=lambda n: -counts[n])[:2]
     clear = counts[best] * 8 >= len(words) and counts[best] >= 2 * max(counts[second], 1)
     return best if clear else None
