@@ -1,6 +1,6 @@
 """What the three writers of keyed files share: reach a key, and splice only changed lines."""
 
-from collections.abc import MutableMapping, MutableSequence
+from collections.abc import Mapping, MutableMapping, MutableSequence
 from difflib import SequenceMatcher
 
 from refinery.codebase.splices import Splice
@@ -51,6 +51,28 @@ def nested(keys: list[Json], value: Json) -> Json:
             raise EditError(f"the list for item {key} does not exist")
         value = {key: value}
     return value
+
+
+def is_same(one: Json, other: Json) -> bool:
+    """Whether two values are equal; a part that occurs many times (YAML aliases) is read once."""
+    waiting = [(one, other)]
+    seen: set[tuple[int, int]] = set()
+    while waiting:
+        left, right = waiting.pop()
+        if (id(left), id(right)) in seen:
+            continue
+        seen.add((id(left), id(right)))
+        if isinstance(left, Mapping) and isinstance(right, Mapping):
+            if list(left) != list(right):
+                return False
+            waiting.extend((left[key], right[key]) for key in left)
+        elif isinstance(left, list) and isinstance(right, list):
+            if len(left) != len(right):
+                return False
+            waiting.extend(zip(left, right, strict=True))
+        elif type(left) is not type(right) or repr(left) != repr(right):
+            return False
+    return True
 
 
 def changed_lines(before: str, after: str) -> list[Splice]:

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
 
-from refinery.codebase.keyed import check_container, nested, reach
+from refinery.codebase.keyed import check_container, is_same, nested, reach
 from refinery.codebase.splices import Splice, byte_offset, newline_of, with_newlines
 from refinery.errors import EditError
 from refinery.model.trace import Json
@@ -59,7 +59,11 @@ def splices(source: str, path: str, keys: list[Json], value: Json) -> list[Splic
     start, end, written = _change(bare, path, node, keys, wanted)
     written = with_newlines(written, newline_of(source))
     after = bare[:start] + written + bare[end:]
-    if _load(after, path) != (before if before is not None else holder):
+    try:
+        is_right = is_same(_load(after, path), before if before is not None else holder)
+    except EditError:
+        is_right = False
+    if not is_right:
         raise EditError(
             f"{'.'.join(map(str, keys))} of {path} cannot be set without changing others",
             hint="use replace_text",
@@ -138,7 +142,7 @@ def _place(
         found = _ALIAS.match(source, start)
         end = found.end() if found else start
         return _Place(start, end, indent, indent + 2, bool(holder.flow_style), gap)
-    end = max(_end(source, value), start)
+    end = start if _is_empty(value) and key_node else max(_end(source, value), start)
     rest = source[end : _line_end(source, end)].strip()
     style = value.style if isinstance(value, ScalarNode) else None
     body = _BODY.search(source, start, end) if style in ("|", ">") else None
@@ -151,11 +155,17 @@ def _end(source: str, node: Node) -> int:
     while isinstance(node, CollectionNode) and not node.flow_style and node.value:
         last = node.value[-1]
         key_node, value = last if isinstance(last, tuple) else (None, last)
-        if key_node is not None and value.start_mark.index < key_node.end_mark.index:
-            return _line_end(source, key_node.end_mark.index)  # an alias: its node is elsewhere
+        is_elsewhere = key_node is not None and value.start_mark.index < key_node.end_mark.index
+        if key_node is not None and (is_elsewhere or _is_empty(value)):
+            return _line_end(source, key_node.end_mark.index)  # an alias, or nothing
         node = value
     end: int = node.end_mark.index
     return len(source[:end].rstrip()) if end > node.start_mark.index else end
+
+
+def _is_empty(node: Node) -> bool:
+    """Whether nothing is written for a null; ruamel then marks a place further down."""
+    return isinstance(node, ScalarNode) and node.start_mark.index == node.end_mark.index
 
 
 def _line_end(source: str, position: int) -> int:

@@ -163,16 +163,19 @@ def test_a_parser_bomb_is_an_error_not_a_crash(tmp_path: Path, source: str) -> N
     assert b"k=1" in (patch.changes[0].after or b"")
 
 
-def test_an_alias_bomb_in_yaml_ends_in_an_error(tmp_path: Path) -> None:
+def test_an_alias_bomb_in_yaml_is_edited_without_unfolding_it(tmp_path: Path) -> None:
     names = "abcdefghijkl"
     lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
     for here, there in zip(names[1:], names, strict=False):
         lines.append(f"{here}: &{here} [{', '.join(['*' + there] * 9)}]")
-    files = {"bomb.yaml": "\n".join([*lines, "k: 1", ""]), "deep.json": "[" * 50_000}
+    files = {"bomb.yaml": "\n".join([*lines, "z: 1", ""]), "deep.json": "[" * 50_000}
     repository = Repository.open(make_repository(tmp_path / "bomb", files))
 
-    with pytest.raises(EditError):
-        plan(repository, [edit("set_key", "bomb.yaml", path=["k"], value=2)])
+    patch = plan(repository, [edit("set_key", "bomb.yaml", path=["z"], value=2)])
+
+    assert (patch.changes[0].after or b"").endswith(b"z: 2\n")
+    with pytest.raises(EditError, match="without changing others"):
+        plan(repository, [edit("set_key", "bomb.yaml", path=["a"], value=2)])
     with pytest.raises(EditError, match="not valid JSON"):
         plan(repository, [edit("set_key", "deep.json", path=["k"], value=2)])
 

@@ -66,6 +66,18 @@ EXAMPLES = [
         path="agent.yaml",
     ),
     Example(
+        "a:\n  b:   # none\n\n# end\nc: 1\n",
+        {"path": ["a", "b"], "value": "x"},
+        "a:\n  b: x   # none\n\n# end\nc: 1\n",
+        path="agent.yaml",
+    ),
+    Example(
+        "a:\n  b:   # none\n\n# end\nc: 1\n",
+        {"path": ["a", "d"], "value": {"e": [1]}},
+        "a:\n  b:   # none\n  d:\n    e:\n    - 1\n\n# end\nc: 1\n",
+        path="agent.yaml",
+    ),
+    Example(
         "a: {b: [1,   2]}\nlist:\n  - {q: hi,   a: hello}\n",
         {"path": ["list", 0, "a"], "value": "bye"},
         "a: {b: [1,   2]}\nlist:\n  - {q: hi,   a: bye}\n",
