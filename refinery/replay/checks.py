@@ -103,7 +103,7 @@ def evaluate(check: Check, result: ReplayResult, *, observe: Observe | None = No
     if check.kind == "python":
         answered = next((c for c in result.checks if c.check == str(check)), None)
         return answered or CheckResult(str(check), False, "the function was not run")
-    found, value = _field(result.output, check.field)
+    found, value = field_of(result.output, check.field)
     if not found:
         return CheckResult(str(check), False, f"the result has no field {check.field!r}")
     held, detail = _TESTS[check.kind](check.value, value)
@@ -115,7 +115,7 @@ def _failure(result: ReplayResult) -> str:
     return f"the run ended as {result.status!r}{said[:400]}"
 
 
-def _field(value: Json, path: str | None) -> tuple[bool, Json]:
+def field_of(value: Json, path: str | None) -> tuple[bool, Json]:
     """The value at a dotted path, and whether there is one."""
     for part in path.split(".") if path else ():
         if isinstance(value, Mapping) and part in value:
