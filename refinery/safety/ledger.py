@@ -1,5 +1,4 @@
-"""The ledger: what was proposed, approved, committed and rolled back, each entry hashed over the
-one before.
+"""The ledger: what was approved, committed and rolled back, each entry hashed over the last.
 
 One JSON object a line: `sequence`, `created_ns`, `kind`, `body`, `previous`, `digest`, in this
 order, no spaces, ASCII. `digest` is the SHA-256 of the line without its `digest` member;

@@ -1,0 +1,121 @@
+"""Holds a patch after which code can do something it could not do before."""
+
+import ast
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from refinery.model.patch import FileChange
+from refinery.model.verdict import Outcome, Remark
+from refinery.ports import GuardInput
+from refinery.safety import _change
+from refinery.safety._capabilities import capabilities
+
+_SHOWN = 8
+"""Capabilities named one by one; more are counted."""
+
+
+def check(given: GuardInput) -> Iterable[Remark]:
+    """Remarks on each file that gains a capability.
+
+    For Python see `_capabilities`; a file that is neither Python, prose nor data is code no rule
+    can read, so any change of it is held.
+    """
+    for change in given.changes:
+        if change.after is None:
+            continue
+        if _change.is_python(change.path):
+            yield from _python(change)
+        elif not _is_readable(change.path) or change.after.startswith(b"#!"):
+            yield _remark("no rule reads this kind of file", change.path)
+
+
+def _is_readable(path: str) -> bool:
+    known = (*_change.PROSE, *_change.DATA, ".csv", ".tsv", ".html", ".xml")
+    name = PurePosixPath(path).name.lower()
+    return _change.suffix(path) in known or name in ("license", "readme", "changelog")
+
+
+def _remark(message: str, path: str) -> Remark:
+    return Remark("capability_growth", Outcome.HOLD, message, path)
+
+
+def _python(change: FileChange) -> Iterable[Remark]:
+    after = _change.parsed(change.after or b"")
+    if after is None:
+        yield _remark("the code cannot be read", change.path)
+        return
+    before = _change.parsed(change.before or b"") or ast.Module([], [])
+    gained = sorted(capabilities(after) - capabilities(before))
+    for capability in gained[:_SHOWN]:
+        yield _remark(f"gains: {capability[:300]}", change.path)
+    if len(gained) > _SHOWN:
+        yield _remark(f"gains {len(gained) - _SHOWN} more", change.path)
+
+
+_BEFORE = """import os
+from pathlib import Path
+import httpx
+
+PROMPT = "Answer politely."
+LIMITS = {"k": 3}
+client = httpx.Client()
+
+
+def find(docs, question, k=3):
+    hits = [d for d in docs if question in d.text]
+    return hits[:k]
+
+
+def clean():
+    os.remove("cache.txt")
+"""
+
+
+def _with(old: str, new: str) -> GuardInput:
+    assert old in _BEFORE
+    after = _BEFORE.replace(old, new)
+    return GuardInput((FileChange("a.py", _BEFORE.encode(), after.encode()),), Path("/"))
+
+
+_LATEST = 'sorted(hits, key=lambda d: d.metadata.get("updated", ""), reverse=True)[:k]'
+
+PASSES = [
+    _with("hits[:k]", _LATEST),
+    _with("hits[:k]", "[d for d in hits if d.text.strip().lower() != question][: max(k, 1)]"),
+    _with('"Answer politely."', '"Answer politely. " "Say when you do not know."'),
+    _with("k=3):", "k=10):"),
+    _with("hits[:k]", 'hits[: LIMITS["k"]]'),
+    _with("hits[:k]", 'hits[:k] if hits else [{"text": PROMPT, "n": len(question.split())}]'),
+    _with("return hits[:k]", "s = {}\n    for d in hits:\n        s[d.id] = d\n    return [*s]"),
+    GuardInput((FileChange("a.md", b"a\n", b"a b\n"),), Path("/")),
+]
+REFUSED = [
+    _with("hits[:k]", change)
+    for change in (
+        "eval(question)", "hits[:k] or os.system(question)", "__import__('os').system('id')",
+        "getattr(os, 'system')('id')", "open('/etc/passwd').read()", "Path('a').unlink()",
+        "hits[0].__class__.__base__.__subclasses__()", "globals()['x']", "type('X', (), {})",
+        "hits[0].path.write_text('')", "map(eval, hits)", "sorted(hits, key=os.remove)",
+        "sorted(hits, key=hits[0].delete)", "(lambda f: f(question))(eval)", 
+        "client.get(question)", "[[eval for eval in ()], map(eval, hits)]",
+        "question.format(hits)", "hits[0](k)", "clean() or hits", "find(hits, question)",
+        "[x.run() for x in hits]", "print(hits)", "hits[0].path.replace(question)",
+        "[f for f in [os.system] if f(question)]", "(e := eval)(question)", "super().__init__()",
+    )
+] + [
+    _with('"cache.txt"', '"/etc/passwd"'),
+    _with('os.remove("cache.txt")', 'os.remove("cache.txt")\n    os.remove("cache.txt")'),
+    _with("import httpx\n", "import httpx\nimport socket\n"),
+    _with("import httpx\n", "import httpx\nfrom os import *\n"),
+    _with("question, k", "question: os.system('id'), k"),
+    _with("def find", "@client\ndef find"),
+    _with("httpx.Client()", "httpx.Client(verify=False)"),
+    _with("def clean():", "def clean():\n    global PROMPT\n    PROMPT = 'x'"),
+    _with("def clean():", "def clean():\n    os.environ['A'] = 'b'"),
+    _with("def clean():", "def clean():\n    client.headers = {}"),
+    _with("def clean():", "class A:\n    def __del__(self): ...\n\n\ndef clean():"),
+    GuardInput((FileChange("run.js", b"a\n", b"b\n"),), Path("/")),
+    GuardInput((FileChange("notes.txt", b"a\n", b"#!/bin/sh\n"),), Path("/")),
+    GuardInput((FileChange("new.py", None, b"import os\n"),), Path("/")),
+    GuardInput((FileChange("a.py", b"x = 1\n", b"x = a" + b".a" * 500),), Path("/")),
+]  # fmt: skip
