@@ -1,0 +1,110 @@
+"""Say why a trace failed, with evidence; changes nothing."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from refinery.cli import output
+from refinery.errors import ExitCode
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from refinery.model.failure import Diagnosis, Finding
+    from refinery.model.trace import Trace
+
+EPILOG = """Examples:
+
+  refinery diagnose latest-failed
+
+  refinery diagnose 3f2a --expect 'It should name the price of 2026.'
+
+  refinery diagnose run.json --json
+"""
+SETTINGS = {"epilog": EPILOG}
+
+_ENGINES = {"detectors": "detectors (no model configured)", "model": "model"}
+
+
+def command(
+    ctx: typer.Context,
+    trace: Annotated[
+        str, typer.Argument(help="Trace id, unique prefix, latest, latest-failed, file or URL.")
+    ],
+    repo: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Repository of the agent.")
+    ] = None,
+    expect: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="The right behaviour, in words.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="provider:model that analyses; default: no model."),
+    ] = None,
+    json_output: output.JsonOption = False,
+) -> None:
+    """Say why a trace failed, with evidence; changes nothing."""
+    from refinery.workflows import traces
+    from refinery.workflows.diagnose import diagnose, to_document
+    from refinery.workflows.wiring import open_workspace
+
+    workspace = open_workspace(flags=ctx.obj)
+    found_trace = traces.resolve(workspace, trace)
+    found = diagnose(workspace, found_trace, root=repo, expectation=expect, model=model)
+    output.emit(to_document(found), json_output, lambda screen: _show(found, found_trace, screen))
+    if not found.findings:
+        raise typer.Exit(ExitCode.NOTHING)
+    if sys.stdout.isatty() and not json_output:
+        output.note(f"\nTry the best one:  refinery fix {found.trace_id}")
+
+
+def _show(found: "Diagnosis", trace: "Trace", screen: "Console") -> None:
+    """Draw the findings, best first, then what the trace cannot answer."""
+    name = (trace.root.name if trace.root else None) or "trace"
+    screen.print(f"{output.safe(name)}  {trace.trace_id}", style="bold")
+    screen.print(f"engine: {_ENGINES.get(found.engine, found.engine)}" + _model(found))
+    if not found.findings:
+        screen.print("\nNothing found: the trace holds no evidence of a known kind of failure.")
+    for finding in found.findings:
+        _show_finding(finding, trace, screen)
+    if found.rejected:
+        screen.print("\nThrown away, because a quote does not stand in the trace:")
+        for reason in found.rejected:
+            screen.print(f"  {output.safe(reason)}")
+    if found.unanswerable:
+        screen.print("\nNot answered by this trace:")
+        for gap in found.unanswerable:
+            screen.print(f"  {output.safe(gap)}")
+
+
+def _model(found: "Diagnosis") -> str:
+    if found.model is None:
+        return ""
+    cost = f", {found.cost_usd:.4f} USD" if found.cost_usd is not None else ""
+    return output.safe(f" {found.model}{cost}")
+
+
+def _show_finding(finding: "Finding", trace: "Trace", screen: "Console") -> None:
+    title = output.safe(" ".join(finding.title.split()))
+    screen.print(f"\n{finding.finding_id}  {title}", style="bold")
+    screen.print(f"    {finding.likelihood} ({finding.confidence:.0%}) · {finding.category}")
+    screen.print(f"    {output.safe(' '.join(finding.explanation.split()))}")
+    screen.print(f"    cause:    {_run(trace, finding.cause_run_id)}")
+    if finding.symptom_run_id != finding.cause_run_id:
+        screen.print(f"    shown by: {_run(trace, finding.symptom_run_id)}")
+    if finding.source:
+        place = f"{finding.source.file}:{finding.source.line_start}"
+        node = f" ({finding.source.node})" if finding.source.node else ""
+        screen.print(f"    source:   {output.safe(place + node)}")
+    for item in finding.evidence:
+        quote = output.safe(" ".join(item.quote.split()))
+        screen.print(f"    “{quote}”", style="dim")
+
+
+def _run(trace: "Trace", run_id: str) -> str:
+    run = trace.run(run_id)
+    kind = f"{run.kind} " if run and run.kind else ""
+    name = (run.name if run else None) or "run"
+    return output.safe(f"{kind}{name} ({run_id[:8]})")

@@ -1,0 +1,79 @@
+"""Diagnoses one trace: by the detectors, or by a model when one is named."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from refinery import detectors
+from refinery.errors import InputError
+from refinery.model.codec import encode
+from refinery.model.failure import Diagnosis, Finding
+from refinery.model.trace import Json, Trace
+from refinery.workflows import repositories, traces
+from refinery.workflows.wiring import Workspace, connect_model
+
+_NEEDS_A_MODEL = "the expectation is in words: comparing the answer with it needs a model"
+
+
+def diagnose(
+    workspace: Workspace,
+    trace: Trace,
+    *,
+    root: Path | None = None,
+    expectation: str | None = None,
+    model: str | None = None,
+) -> Diagnosis:
+    """Say what went wrong in a trace, and where in the repository; nothing is changed.
+
+    Args:
+        workspace: settings, and the store with the trace's label.
+        trace: what to look at.
+        root: the agent's repository; None: this folder's, else the one the trace was recorded in.
+            Without any the findings carry no source.
+        expectation: the right behaviour in words; None: what the trace's label says.
+        model: `provider:model`; None: the setting, and without one the detectors alone.
+
+    Raises:
+        InputError: `root` is no folder.
+        ModelError: the model did not answer, or answered nonsense.
+        BudgetError: the budget does not allow the analysis.
+        CredentialsError: the model's key is missing or was refused.
+    """
+    if root is not None and not root.is_dir():
+        raise InputError(f"{root} is not a folder", hint="name the agent's repository")
+    folder = repositories.find(root, trace)
+    label = traces.label_of(workspace, trace.trace_id)
+    expected = expectation or (label.expectation if label else None)
+    connected = connect_model(workspace, model)
+    if connected is None:
+        found = detectors.diagnose(trace)
+        if expected:
+            found = replace(found, unanswerable=(*found.unanswerable, _NEEDS_A_MODEL))
+    else:
+        from refinery.agents.analyst import AnalystTask, analyse
+
+        task = AnalystTask(
+            trace=trace,
+            signals=tuple(detectors.observe(trace)),
+            model=connected,
+            root=folder,
+            expectation=expected,
+            cache=workspace.home / "cache",
+        )
+        found = analyse(task)
+    return replace(found, findings=_located(found.findings, trace, folder))
+
+
+def _located(
+    findings: tuple[Finding, ...], trace: Trace, folder: Path | None
+) -> tuple[Finding, ...]:
+    if folder is None or not findings:
+        return findings
+    from refinery.codebase.locate import attach
+
+    return attach(findings, trace, folder)
+
+
+def to_document(found: Diagnosis) -> dict[str, Json]:
+    """A diagnosis as the JSON document of `refinery diagnose --json`."""
+    document: dict[str, Json] = encode(found)
+    return document
