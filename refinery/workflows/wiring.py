@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from refinery import home, plugins, settings
 from refinery.errors import InputError
 from refinery.ports import Store
+
+if TYPE_CHECKING:
+    from refinery.knowledge.library import Library
+    from refinery.llm.router import Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +67,45 @@ def open_store(url: str) -> Store:
     scheme = url.partition("://")[0] if "://" in url else "sqlite"
     opened: Store = plugins.load("stores", scheme).open_store(url)
     return opened
+
+
+def open_library(workspace: Workspace) -> "Library":
+    """Open the guides and lessons, with the embedder of the settings.
+
+    Raises:
+        PluginError: no embedder of that name.
+    """
+    from refinery.knowledge.library import Library
+
+    name, _, option = workspace.settings.values.embedder.partition(":")
+    embedder = plugins.load("embedders", name).create(option)
+    return Library(workspace.home / "knowledge", embedder)
+
+
+def connect_model(workspace: Workspace, spec: str | None = None) -> "Model | None":
+    """Connect to the model of the analysis; None when none is named anywhere.
+
+    Args:
+        workspace: settings and the folder of the call log.
+        spec: `provider:model`; None: the one of the settings.
+
+    Raises:
+        InputError: the spec cannot be read.
+        CredentialsError: the model needs a key and the settings have none.
+    """
+    values = workspace.settings.values
+    chosen = spec or values.model
+    if chosen is None:
+        return None
+    from refinery.llm.router import ModelChoice, connect
+
+    key = values.model_api_key
+    return connect(
+        ModelChoice(
+            spec=chosen,
+            base_url=values.model_base_url,
+            api_key=key.get_secret_value() if key else None,
+            budget_usd=values.budget_usd,
+            log=workspace.home / "model-calls.jsonl",
+        )
+    )

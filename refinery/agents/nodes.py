@@ -1,0 +1,211 @@
+"""The nodes of the fix pipeline: each reads the state, does one stage, returns what changed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from langgraph.types import interrupt
+
+from refinery.agents import playbook, proof
+from refinery.agents.analyst import AnalystTask
+from refinery.agents.analyst import analyse as ask_analyst
+from refinery.agents.attempt import Attempt, best
+from refinery.agents.generator import GeneratorTask, generate
+from refinery.agents.state import FixState
+from refinery.codebase import editor
+from refinery.codebase.locate import attach
+from refinery.codebase.repository import Repository
+from refinery.detectors import diagnose, observe
+from refinery.errors import EditError, RefusedError
+from refinery.knowledge.library import Library, Passage
+from refinery.llm.router import Model
+from refinery.model.codec import decode, encode
+from refinery.model.failure import Diagnosis, Finding
+from refinery.model.patch import Hypothesis, Patch
+from refinery.model.trace import Trace
+from refinery.model.verdict import Change, Outcome
+from refinery.model.walk import texts
+from refinery.ports import GuardInput
+from refinery.safety import approval, policy
+from refinery.settings import Settings
+
+PASSAGES = 4
+"""Guide passages handed to the generator, and cited by the playbook at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the nodes work with; made by the workflow, never checkpointed."""
+
+    load_trace: Callable[[str], Trace]
+    repository: Repository
+    home: Path
+    settings: Settings
+    library: Library
+    model: Model | None
+    commit: Callable[[Patch, Hypothesis, FixState], Change]
+    """Commits an approved patch and writes it into the ledger."""
+    say: Callable[[str], None]
+    """Tells the person what is going on, one line at a time."""
+
+
+def detect(parts: Parts, state: FixState) -> FixState:
+    """Run the deterministic detectors."""
+    found = diagnose(parts.load_trace(state["trace_id"]))
+    parts.say(f"detectors: {_count(found.findings, 'finding')}")
+    return {"diagnosis": encode(found)}
+
+
+def analyse(parts: Parts, state: FixState) -> FixState:
+    """Let the failure analyst read the trace; quotes it invents are thrown away."""
+    if parts.model is None:
+        return {}
+    trace = parts.load_trace(state["trace_id"])
+    task = AnalystTask(
+        trace=trace,
+        signals=tuple(observe(trace)),
+        model=parts.model,
+        root=parts.repository.root,
+        expectation=state.get("expectation"),
+        cache=parts.home / "cache",
+    )
+    found = ask_analyst(task)
+    rejected = f", {_count(found.rejected, 'finding')} rejected" if found.rejected else ""
+    parts.say(f"analyst: {_count(found.findings, 'finding')}{rejected}")
+    return {"diagnosis": encode(found)}
+
+
+def locate(parts: Parts, state: FixState) -> FixState:
+    """Tie the findings to lines of the repository."""
+    trace = parts.load_trace(state["trace_id"])
+    found = decode(Diagnosis, state["diagnosis"])
+    placed = attach(found.findings, trace, parts.repository.root)
+    return {"diagnosis": encode(replace(found, findings=placed))}
+
+
+def hypothesise(parts: Parts, state: FixState) -> FixState:
+    """Propose changes: by the generator when a model is set, else by the playbook."""
+    trace = parts.load_trace(state["trace_id"])
+    found = decode(Diagnosis, state["diagnosis"])
+    proposed: Sequence[Hypothesis]
+    if parts.model is None:
+        proposed = playbook.propose(
+            found.findings, trace, parts.repository.root, lambda topic: _cite(parts, topic)
+        )
+    else:
+        proposed = generate(
+            GeneratorTask(
+                trace=trace,
+                diagnosis=found,
+                model=parts.model,
+                repository=parts.repository,
+                passages=tuple(_passages(parts, _topic(found.findings))),
+                expectation=state.get("expectation"),
+            )
+        )
+    parts.say(f"{_count(proposed, 'hypothesis', 'hypotheses')} to try")
+    return {"hypotheses": [encode(hypothesis) for hypothesis in proposed]}
+
+
+def draft(parts: Parts, state: FixState) -> FixState:
+    """Turn each hypothesis into exact bytes and let the guard judge them."""
+    trace = parts.load_trace(state["trace_id"])
+    found = decode(Diagnosis, state["diagnosis"])
+    limits = parts.settings.values.guard.model_dump()
+    attempts = []
+    for value in state["hypotheses"]:
+        hypothesis = decode(Hypothesis, value)
+        try:
+            patch = editor.plan(parts.repository, hypothesis.edits, state["base_commit"])
+        except EditError as error:
+            attempts.append(Attempt(hypothesis, problem=f"the edit does not fit: {error}"))
+            continue
+        guard = policy.review(
+            patch,
+            GuardInput(
+                changes=patch.changes,
+                repository=parts.repository.root,
+                located=_located(found.findings),
+                trace_texts=tuple(text for run in trace.runs for _, text in texts(run)),
+                limits=limits,
+            ),
+        )
+        blocked = guard.outcome is Outcome.BLOCK
+        problem = "blocked by the guard" if blocked else None
+        attempts.append(Attempt(hypothesis, patch, guard, problem=problem))
+    return {"attempts": [encode(attempt) for attempt in attempts]}
+
+
+def prove(parts: Parts, state: FixState) -> FixState:
+    """Replay the failing and the passing traces with and without each patch."""
+    attempts = [decode(Attempt, value) for value in state["attempts"]]
+    found = decode(Diagnosis, state["diagnosis"])
+    task = proof.Proof(
+        repository=parts.repository,
+        settings=parts.settings,
+        load_trace=parts.load_trace,
+        say=parts.say,
+        state=state,
+        categories=tuple(dict.fromkeys(f.category for f in found.findings)),
+    )
+    tried = proof.run(task, attempts)
+    chosen = best(tried)
+    return {
+        "attempts": [encode(attempt) for attempt in tried],
+        "chosen": chosen.hypothesis.hypothesis_id if chosen else None,
+    }
+
+
+def approve(parts: Parts, state: FixState) -> FixState:
+    """Wait for a person; nothing has been written so far."""
+    del parts
+    return {"decision": interrupt({"chosen": state["chosen"]})}
+
+
+def commit(parts: Parts, state: FixState) -> FixState:
+    """Commit exactly the approved bytes, once.
+
+    Raises:
+        RefusedError: the approval does not cover the patch.
+    """
+    attempt = next(
+        a
+        for a in (decode(Attempt, value) for value in state["attempts"])
+        if a.hypothesis.hypothesis_id == state["chosen"]
+    )
+    if attempt.patch is None or attempt.guard is None:
+        raise RefusedError("the chosen hypothesis has no patch", hint="start again: refinery fix")
+    decision = cast("dict[str, Any]", state["decision"])
+    approval.grant(
+        parts.home / "approvals",
+        attempt.patch.digest,
+        str(decision.get("approver", "")),
+        covers_held=bool(decision.get("covers_held")),
+    )
+    held = attempt.guard.outcome is Outcome.HOLD
+    approval.redeem(parts.home / "approvals", attempt.patch.digest, needs_held=held)
+    change = parts.commit(attempt.patch, attempt.hypothesis, state)
+    parts.say(f"committed {change.commit[:12]} as {change.change_id}")
+    return {"change": encode(change)}
+
+
+def _count(items: Sequence[object], one: str, many: str = "") -> str:
+    return f"{len(items)} {one if len(items) == 1 else many or one + 's'}"
+
+
+def _topic(findings: Sequence[Finding]) -> str:
+    return " ".join(f"{finding.category} {finding.title}" for finding in findings[:3])
+
+
+def _passages(parts: Parts, topic: str) -> list[Passage]:
+    return parts.library.search(topic.replace("_", " "), PASSAGES)
+
+
+def _cite(parts: Parts, topic: str) -> tuple[str, ...]:
+    return tuple(f"{p.guide}#{p.heading}" for p in _passages(parts, topic)[:2])
+
+
+def _located(findings: Sequence[Finding]) -> tuple[tuple[str, int, int], ...]:
+    places = [p for f in findings for p in (f.source, *f.related) if p is not None]
+    return tuple(dict.fromkeys((p.file, p.line_start, p.line_end) for p in places))

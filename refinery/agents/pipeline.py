@@ -1,0 +1,69 @@
+"""The fix pipeline: a LangGraph graph, checkpointed after every node.
+
+    detect ─▶ analyse ─▶ locate ─▶ hypothesise ─▶ draft ─▶ prove ─▶ approve ─▶ commit
+      │          (with a model)                     │         │        │
+      └── nothing found ─▶ END                none ─┴─ none ──┴─ no ───┴─▶ END
+
+`approve` interrupts: the process may end there and another one resumes with the decision. Side
+effects are in `commit` alone, behind the interrupt.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+
+from refinery.agents import nodes
+from refinery.agents.state import FixState
+
+Graph = CompiledStateGraph[FixState, Any, FixState, FixState]
+
+STEPS: dict[str, Callable[[nodes.Parts, FixState], FixState]] = {
+    "detect": nodes.detect,
+    "analyse": nodes.analyse,
+    "locate": nodes.locate,
+    "hypothesise": nodes.hypothesise,
+    "draft": nodes.draft,
+    "prove": nodes.prove,
+    "approve": nodes.approve,
+    "commit": nodes.commit,
+}
+
+
+def build(parts: nodes.Parts, checkpointer: BaseCheckpointSaver[str]) -> Graph:
+    """Compile the graph over real parts.
+
+    Args:
+        parts: what the nodes work with; not part of the checkpoint.
+        checkpointer: keeps the state between nodes and between processes.
+    """
+    graph: StateGraph[FixState, Any, FixState, FixState] = StateGraph(FixState)
+    for name, step in STEPS.items():
+        graph.add_node(name, partial(step, parts))
+    graph.add_edge(START, "detect")
+    graph.add_conditional_edges(
+        "detect", lambda _: "analyse" if parts.model else "locate", ["analyse", "locate"]
+    )
+    graph.add_edge("analyse", "locate")
+    _add_gate(graph, "locate", "hypothesise", lambda s: bool(s["diagnosis"]["findings"]))
+    _add_gate(graph, "hypothesise", "draft", lambda s: bool(s.get("hypotheses")))
+    _add_gate(graph, "draft", "prove", lambda s: any(a["patch"] for a in s.get("attempts", [])))
+    _add_gate(graph, "prove", "approve", lambda s: s.get("chosen") is not None)
+    _add_gate(graph, "approve", "commit", lambda s: s["decision"].get("answer") == "yes")
+    graph.add_edge("commit", END)
+    return graph.compile(checkpointer=checkpointer)
+
+
+def _add_gate(
+    graph: StateGraph[FixState, Any, FixState, FixState],
+    name: str,
+    following: str,
+    is_open: Callable[[FixState], bool],
+) -> None:
+    """Go on to the following node when the condition holds, else end."""
+    graph.add_conditional_edges(
+        name, lambda state: following if is_open(state) else END, [following, END]
+    )

@@ -1,0 +1,143 @@
+"""Hypotheses without a model: recipes that map what a detector saw to typed edits.
+
+A recipe reads a finding's typed facts and the located source, never free text of the trace, and
+offers edits only where it found the place to make them. Each recipe module has
+`RECIPES: dict[category, tuple[Recipe, ...]]`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from refinery.model.failure import Finding, Likelihood, SourceLocation
+from refinery.model.patch import Edit, Hypothesis
+from refinery.model.trace import Run, Trace
+
+MOST = 5
+"""Hypotheses kept for one diagnosis (DESIGN 7: three to five)."""
+
+_WEIGHT = {Likelihood.CERTAIN: 1.0, Likelihood.LIKELY: 0.8, Likelihood.POSSIBLE: 0.5}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a recipe may look at."""
+
+    finding: Finding
+    trace: Trace
+    root: Path
+    """Root of the repository's work tree."""
+
+    @property
+    def cause(self) -> Run | None:
+        """The run that produced the fault."""
+        return self.trace.run(self.finding.cause_run_id)
+
+    def places(self, *kinds: str) -> Iterator[SourceLocation]:
+        """Located places of these kinds, best first."""
+        all_places = (self.finding.source, *self.finding.related)
+        for place in all_places:
+            if place is not None and (not kinds or place.kind in kinds):
+                yield place
+
+    def read(self, place: SourceLocation) -> str | None:
+        """Text of a located file; None when it cannot be read."""
+        try:
+            path = (self.root / place.file).resolve()
+            if not path.is_relative_to(self.root.resolve()):
+                return None
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A recipe's proposal, before it is ranked and numbered."""
+
+    title: str
+    rationale: str
+    strategy: str
+    edits: tuple[Edit, ...]
+    fitness: float
+    """How well this kind of change fits this kind of finding, 0 to 1; chosen by us."""
+    before: str = ""
+    after: str = ""
+    risks: tuple[str, ...] = ()
+    topic: str = ""
+    """Words to look up in the guides."""
+
+
+Recipe = Callable[[Case], Iterable[Draft]]
+
+
+def propose(
+    findings: Sequence[Finding],
+    trace: Trace,
+    root: Path,
+    cite: Callable[[str], tuple[str, ...]] | None = None,
+) -> list[Hypothesis]:
+    """Hypotheses for the findings, best first, at most `MOST`.
+
+    Args:
+        findings: findings with their places attached, best first.
+        trace: the failing trace.
+        root: root of the repository's work tree; read, never written.
+        cite: looks up guide passages for a topic, as `guide#heading`.
+
+    Returns:
+        Hypotheses numbered `H1`, `H2`, …; empty when no recipe found a place to act.
+    """
+    scored: list[tuple[float, Finding, Draft]] = []
+    for finding in findings:
+        for draft in _drafts(Case(finding, trace, root)):
+            scored.append((draft.fitness * finding.confidence, finding, draft))
+    scored.sort(key=lambda item: -item[0])
+    unique = _without_doubles(scored)[:MOST]
+    return [
+        replace(_hypothesis(score, finding, draft, cite), hypothesis_id=f"H{number}")
+        for number, (score, finding, draft) in enumerate(unique, start=1)
+    ]
+
+
+def _drafts(case: Case) -> Iterator[Draft]:
+    from refinery.agents.playbook import parameters, prompts, retrieval
+
+    for module in (retrieval, prompts, parameters):
+        for recipe in module.RECIPES.get(case.finding.category, ()):
+            yield from recipe(case)
+
+
+def _without_doubles(
+    scored: list[tuple[float, Finding, Draft]],
+) -> list[tuple[float, Finding, Draft]]:
+    seen: set[str] = set()
+    kept = []
+    for item in scored:
+        key = repr(item[2].edits)
+        if key not in seen:
+            seen.add(key)
+            kept.append(item)
+    return kept
+
+
+def _hypothesis(
+    score: float,
+    finding: Finding,
+    draft: Draft,
+    cite: Callable[[str], tuple[str, ...]] | None,
+) -> Hypothesis:
+    return Hypothesis(
+        hypothesis_id="",
+        finding_id=finding.finding_id,
+        title=draft.title,
+        rationale=draft.rationale,
+        strategy=draft.strategy,
+        edits=draft.edits,
+        confidence=round(min(0.95, score * _WEIGHT[finding.likelihood]), 3),
+        risks=draft.risks,
+        example_before=draft.before,
+        example_after=draft.after,
+        citations=cite(draft.topic) if cite and draft.topic else (),
+        engine="playbook",
+    )

@@ -1,0 +1,128 @@
+"""Recipes for what was retrieved: which documents, in which order."""
+
+import ast
+from collections.abc import Iterator
+
+from refinery.agents.playbook import Case, Draft, Recipe
+from refinery.model.failure import SourceLocation
+from refinery.model.patch import Edit
+from refinery.model.trace import Run
+
+RETRIEVING_METHODS = ("_get_relevant_documents", "_aget_relevant_documents", "invoke", "search")
+"""Methods of a retriever class that return its documents, most specific first."""
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def newest_first(case: Case) -> Iterator[Draft]:
+    """Return the retrieved documents sorted by their date, newest first."""
+    key = case.finding.facts.get("date_key")
+    run = case.cause
+    if not isinstance(key, str) or not key or run is None:
+        return
+    reader = _date_reader(run, key)
+    if reader is None:
+        return
+    for place in case.places("function", "class"):
+        source = case.read(place)
+        found = _returning_function(source, place) if source else None
+        if source is None or found is None:
+            continue
+        qualname, function, last = found
+        rewritten = _with_sorted_return(source, function, last, reader)
+        if rewritten is None:
+            continue
+        edit = Edit("replace_function", place.file, {"qualname": qualname, "source": rewritten})
+        yield Draft(
+            title=f"Return the newest documents first in {qualname}",
+            rationale=(
+                f"The retrieved documents carry a date ({key}) and an outdated one was used "
+                "although a newer one on the same subject was found. Ordering them newest first "
+                "puts the current document where the model reads first."
+            ),
+            strategy="retrieval",
+            edits=(edit,),
+            fitness=0.9,
+            before="The older document comes first and is used.",
+            after="The newest document comes first.",
+            risks=("A question about the past may now see recent documents first.",),
+            topic="retrieval freshness recency order dated documents",
+        )
+        return
+
+
+def _date_reader(run: Run, key: str) -> str | None:
+    """Source of an expression that reads the date of a variable `document`."""
+    outputs = run.outputs
+    documents = (
+        outputs.get("documents", outputs.get("output")) if isinstance(outputs, dict) else outputs
+    )
+    if not isinstance(documents, list) or not documents or not isinstance(documents[0], dict):
+        return None
+    first = documents[0]
+    if isinstance(first.get("metadata"), dict) and "page_content" in first:
+        return f'str(document.metadata.get({key!r}, ""))'.replace("'", '"')
+    return f'str(document.get({key!r}, ""))'.replace("'", '"') if key in first else None
+
+
+def _returning_function(
+    source: str, place: SourceLocation
+) -> tuple[str, Function, ast.Return] | None:
+    """The retrieving function at a place: its qualified name, node and last valued return."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    candidates = [
+        (qualname, node)
+        for qualname, node in _functions(tree, "")
+        if _touches(node, place) or _inside(node, place)
+    ]
+    ranked = sorted(candidates, key=lambda item: _preference(item[1]))
+    for qualname, node in ranked:
+        returns = [n for n in ast.walk(node) if isinstance(n, ast.Return) and n.value is not None]
+        if returns:
+            return qualname, node, max(returns, key=lambda n: n.lineno)
+    return None
+
+
+def _functions(node: ast.AST, prefix: str) -> Iterator[tuple[str, Function]]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield f"{prefix}{child.name}", child
+        elif isinstance(child, ast.ClassDef):
+            yield from _functions(child, f"{prefix}{child.name}.")
+
+
+def _touches(node: Function, place: SourceLocation) -> bool:
+    """Whether the place lies in the function."""
+    return node.lineno <= place.line_end and place.line_start <= (node.end_lineno or node.lineno)
+
+
+def _inside(node: Function, place: SourceLocation) -> bool:
+    """Whether the function lies in the place, e.g. a method of a located class."""
+    return place.line_start <= node.lineno <= place.line_end
+
+
+def _preference(node: Function) -> int:
+    names = RETRIEVING_METHODS
+    return names.index(node.name) if node.name in names else len(names)
+
+
+def _with_sorted_return(
+    source: str, function: Function, last: ast.Return, reader: str
+) -> str | None:
+    """Source of the function with its last return sorted; None when it is sorted already."""
+    value = last.value
+    segment = ast.get_source_segment(source, value) if value is not None else None
+    if value is None or segment is None or segment.startswith("sorted("):
+        return None
+    lines = source.splitlines(keepends=True)
+    first_line = min([function.lineno, *(d.lineno for d in function.decorator_list)])
+    body = "".join(lines[first_line - 1 : function.end_lineno])
+    replacement = f"sorted({segment}, key=lambda document: {reader}, reverse=True)"
+    head, found, tail = body.rpartition(segment)
+    return f"{head}{replacement}{tail}".rstrip("\n") if found else None
+
+
+RECIPES: dict[str, tuple[Recipe, ...]] = {"stale_document": (newest_first,)}

@@ -1,0 +1,102 @@
+"""Tries the attempts of a fix: one shared unpatched arm, then each patch, two at a time."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from refinery.agents.attempt import Attempt
+from refinery.agents.state import FixState
+from refinery.codebase.repository import Repository
+from refinery.detectors import observe
+from refinery.model.trace import Trace
+from refinery.model.verdict import Trial
+from refinery.replay import checks, configure
+from refinery.replay.cases import Case, TrialRequest
+from refinery.replay.trial import Baseline, baseline, run_trial
+from refinery.settings import Settings
+
+AT_ONCE = 2
+"""Trials that run side by side; each replays in a process of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the trials of one fix share."""
+
+    repository: Repository
+    settings: Settings
+    load_trace: Callable[[str], Trace]
+    say: Callable[[str], None]
+    state: FixState
+    categories: tuple[str, ...]
+    """Categories of the findings: what a fix must remove when the user named no checks."""
+
+
+def run(proof: Proof, attempts: Sequence[Attempt]) -> list[Attempt]:
+    """Try every attempt the guard does not block; the others come back as they are.
+
+    Raises:
+        InputError: a check or the agent's settings are not usable.
+        RefusedError: no sandbox holds here.
+    """
+    provable = [attempt for attempt in attempts if attempt.is_provable]
+    if not provable:
+        return list(attempts)
+    shared = _request(proof, provable)
+    proof.say(
+        f"replaying {len(shared.failing)} failing and {len(shared.controls)} passing traces "
+        f"without a patch (sandbox: {shared.agent.tier})"
+    )
+    base = baseline(shared)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        trials = pool.map(lambda attempt: _try(proof, shared, base, attempt), provable)
+        tried = {attempt.hypothesis.hypothesis_id: attempt for attempt in trials}
+    return [tried.get(a.hypothesis.hypothesis_id, a) for a in attempts]
+
+
+def _try(proof: Proof, shared: TrialRequest, base: Baseline, attempt: Attempt) -> Attempt:
+    name = attempt.hypothesis.hypothesis_id
+    trial = run_trial(replace(shared, hypothesis_id=name, patch=attempt.patch), base)
+    proof.say(f"{name}: {trial.verdict.value} ({trial.reason})")
+    return replace(attempt, trial=_slim(trial))
+
+
+def _slim(trial: Trial) -> Trial:
+    """The trial without the replayed runs, which would swell every checkpoint."""
+    arms = tuple(
+        replace(arm, results=tuple(replace(r, replayed=None) for r in arm.results))
+        for arm in trial.arms
+    )
+    return replace(trial, arms=arms)
+
+
+def _request(proof: Proof, attempts: Sequence[Attempt]) -> TrialRequest:
+    """What all trials have in common; every patch's paths count as touched in all of them."""
+    state = proof.state
+    configured = configure.configure(
+        proof.settings, proof.repository.root, allow_unsandboxed=state["unsandboxed"]
+    )
+    for warning in configured.warnings:
+        proof.say(warning)
+    touched = {c.path for a in attempts if a.patch for c in a.patch.changes}
+    wanted = tuple(checks.parse(text) for text in state["checks"])
+    failing = Case(proof.load_trace(state["trace_id"]), wanted, proof.categories)
+    labelled = state["control_checks"]
+    controls = tuple(
+        Case(
+            proof.load_trace(trace_id),
+            tuple(checks.parse(text) for text in labelled.get(trace_id, ())),
+        )
+        for trace_id in state["control_ids"]
+    )
+    return TrialRequest(
+        hypothesis_id="",
+        patch=None,
+        failing=(failing,),
+        controls=controls,
+        agent=configured.agent,
+        base_commit=state["base_commit"],
+        repeats=state["repeats"],
+        observe=observe,
+        touched=tuple(sorted(touched)),
+    )

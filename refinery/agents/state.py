@@ -1,0 +1,38 @@
+"""The state of one fix session: plain JSON, so that a checkpoint can be read by any process."""
+
+from typing import TypedDict
+
+from refinery.model.trace import Json
+
+
+class FixState(TypedDict, total=False):
+    """What the nodes of the pipeline read and write; see `pipeline` for who writes what."""
+
+    session_id: str
+    trace_id: str
+    expectation: str | None
+    checks: list[str]
+    """Checks the failing trace must pass, `KIND[@FIELD]:VALUE`; empty: derived from findings."""
+    control_ids: list[str]
+    """Passing traces that must keep passing."""
+    control_checks: dict[str, list[str]]
+    """Checks of labelled controls, by trace id."""
+    repository: str
+    base_commit: str
+    branch: str | None
+    repeats: int
+    unsandboxed: bool
+    model: str | None
+    """`provider:model` of the analysis; None: the playbook."""
+    diagnosis: Json
+    """An encoded `Diagnosis`."""
+    hypotheses: list[Json]
+    """Encoded `Hypothesis` records, best first."""
+    attempts: list[Json]
+    """One per hypothesis: an encoded `Attempt`."""
+    chosen: str | None
+    """Id of the hypothesis put up for approval; None when none was proven."""
+    decision: Json
+    """What the approver said: `{"answer": "yes" | "no", "approver", "covers_held"}`."""
+    change: Json
+    """An encoded `Change`; None when nothing was committed."""

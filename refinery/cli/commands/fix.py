@@ -1,0 +1,89 @@
+"""Prove a fix for a failing trace, ask, and commit it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from refinery.cli import fix_view, output
+from refinery.errors import ExitCode, InputError
+
+if TYPE_CHECKING:
+    from refinery.workflows.fix import FixOutcome
+
+EPILOG = """Examples:
+
+  refinery fix latest-failed
+
+  refinery fix 3f2a --check 'contains@answer:29 EUR' --yes --json
+
+  refinery fix --resume session-8c1f0a2b
+"""
+SETTINGS = {"epilog": EPILOG}
+
+
+def command(
+    ctx: typer.Context,
+    trace: Annotated[
+        str | None,
+        typer.Argument(help="Trace id, unique prefix, latest, latest-failed, a file or a URL."),
+    ] = None,
+    repo: Annotated[
+        Path | None, typer.Option(help="Repository of the agent; default: this folder's.")
+    ] = None,
+    expect: Annotated[str | None, typer.Option(help="The right behaviour, in words.")] = None,
+    check: Annotated[
+        list[str] | None,
+        typer.Option(help="KIND[@FIELD]:VALUE the right answer passes; may be repeated."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="provider:model for the analysis; default: no model.")
+    ] = None,
+    branch: Annotated[str | None, typer.Option(help="Commit to this branch instead.")] = None,
+    repeats: Annotated[
+        int | None, typer.Option(min=1, max=100, help="Replays of each trace in each arm.")
+    ] = None,
+    resume: Annotated[str | None, typer.Option(help="Go on with a session.")] = None,
+    unsandboxed: Annotated[
+        bool, typer.Option(help="Replay without a sandbox; for this call only.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Approve a proven patch the guard does not hold.")
+    ] = False,
+    json_output: output.JsonOption = False,
+) -> None:
+    """Prove a fix for a failing trace, ask, and commit it."""
+    from refinery.workflows import traces
+    from refinery.workflows.fix import FixRequest, fix, to_document
+    from refinery.workflows.fix import resume as go_on
+    from refinery.workflows.wiring import open_workspace
+
+    if (trace is None) == (resume is None):
+        raise InputError("name a trace or a session", hint="refinery fix latest-failed")
+    workspace = open_workspace(repo, ctx.obj)
+    ask = fix_view.asker(yes=yes, json_output=json_output)
+    if resume is not None:
+        outcome = go_on(workspace, resume, ask, output.note)
+    else:
+        request = FixRequest(
+            trace=traces.resolve(workspace, trace or ""),
+            repository=repo,
+            expectation=expect,
+            checks=tuple(check or ()),
+            model=model,
+            branch=branch,
+            repeats=repeats,
+            unsandboxed=unsandboxed,
+        )
+        outcome = fix(workspace, request, ask, output.note)
+    output.emit(to_document(outcome), json_output, lambda screen: fix_view.show(outcome, screen))
+    raise typer.Exit(exit_code(outcome))
+
+
+def exit_code(outcome: "FixOutcome") -> ExitCode:
+    """Exit code of a fix that ended without an error."""
+    if outcome.change:
+        return ExitCode.DONE
+    if outcome.chosen:
+        return ExitCode.REFUSED
+    return ExitCode.NEGATIVE if outcome.diagnosis.findings else ExitCode.NOTHING

@@ -1,0 +1,149 @@
+"""How a fix is shown and approved on a terminal; used by `fix` and `demo`."""
+
+import getpass
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import typer
+
+from refinery.cli import output
+from refinery.model.verdict import Outcome, Trial, Verdict
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from refinery.agents.attempt import Attempt
+    from refinery.model.patch import Patch
+    from refinery.workflows.fix import Decision, FixOutcome
+
+HELP = """  y  commit exactly this diff
+  n  do not commit; the session ends
+  l  decide later; go on with `refinery fix --resume`
+  d  show the diff again
+  ?  this help"""
+
+
+def asker(*, yes: bool, json_output: bool) -> "Callable[[FixOutcome], Decision]":
+    """The function that decides on a proven patch.
+
+    With `yes` it approves what the guard allows and the trial proved; on a terminal it shows the
+    evidence and asks; otherwise it leaves the session open.
+    """
+    from refinery.workflows.fix import Decision
+
+    def ask(outcome: "FixOutcome") -> "Decision":
+        if yes:
+            return Decision("yes", getpass.getuser())
+        if json_output or not sys.stdin.isatty():
+            return Decision("later", getpass.getuser())
+        screen = output.console(to_stderr=True)
+        show(outcome, screen)
+        return Decision(_prompt(outcome, screen), getpass.getuser(), covers_held=True)
+
+    return ask
+
+
+def _prompt(outcome: "FixOutcome", screen: "Console") -> str:
+    while True:
+        reply = typer.prompt("Commit this? [y/n/l/d/?]", err=True).strip().lower()
+        if reply in ("y", "yes"):
+            return "yes"
+        if reply in ("n", "no"):
+            return "no"
+        if reply in ("l", "later"):
+            return "later"
+        if reply == "d" and outcome.chosen and outcome.chosen.patch:
+            show_diff(outcome.chosen.patch, screen)
+        else:
+            screen.print(HELP)
+
+
+def show(outcome: "FixOutcome", screen: "Console") -> None:
+    """Draw the whole story: cause, hypotheses, patch, guard, evidence, change."""
+    _show_diagnosis(outcome, screen)
+    if outcome.attempts:
+        _show_attempts(outcome, screen)
+    chosen = outcome.chosen
+    if chosen is None:
+        screen.print("\nNo patch was proven, so there is nothing to approve.", style="bold")
+        return
+    if chosen.patch:
+        screen.print(f"\nPatch {chosen.hypothesis.hypothesis_id}", style="bold")
+        show_diff(chosen.patch, screen)
+    _show_guard(chosen, screen)
+    if chosen.trial:
+        _show_trial(chosen.trial, screen)
+    if outcome.change:
+        change = outcome.change
+        screen.print(f"\nCommitted {change.commit[:12]} on {change.branch}", style="bold green")
+        screen.print(f"Undo with: refinery rollback {change.change_id}")
+    elif outcome.is_waiting:
+        screen.print(f"\nWaiting for approval: refinery fix --resume {outcome.session_id}")
+
+
+def _show_diagnosis(outcome: "FixOutcome", screen: "Console") -> None:
+    engine = "detectors only, no model" if outcome.diagnosis.engine == "detectors" else "model"
+    screen.print(f"Diagnosis ({engine})", style="bold")
+    for finding in outcome.diagnosis.findings[:3]:
+        where = f"  {finding.source.file}:{finding.source.line_start}" if finding.source else ""
+        title = output.safe(finding.title)
+        screen.print(f"  {finding.finding_id} {title} [{finding.likelihood}]{output.safe(where)}")
+        for evidence in finding.evidence[:3]:
+            quote = output.safe(" ".join(evidence.quote.split()))
+            screen.print(f"     “{quote[:160]}”", style="dim")
+    if outcome.diagnosis.rejected:
+        screen.print(f"  {len(outcome.diagnosis.rejected)} findings rejected: quotes not in trace")
+
+
+def _show_attempts(outcome: "FixOutcome", screen: "Console") -> None:
+    engines = {attempt.hypothesis.engine for attempt in outcome.attempts}
+    label = "offline playbook" if engines == {"playbook"} else "model"
+    screen.print(f"\nHypotheses ({label})", style="bold")
+    output.table(
+        screen,
+        ("", "change", "strategy", "guard", "verdict"),
+        [
+            (
+                attempt.hypothesis.hypothesis_id,
+                attempt.hypothesis.title,
+                attempt.hypothesis.strategy,
+                attempt.guard.outcome.value if attempt.guard else "-",
+                attempt.trial.verdict.value if attempt.trial else (attempt.problem or "not tried"),
+            )
+            for attempt in outcome.attempts
+        ],
+    )
+
+
+def show_diff(patch: "Patch", screen: "Console") -> None:
+    """Draw a unified diff with hidden characters made visible."""
+    for line in patch.diff.splitlines():
+        added, removed = line.startswith("+"), line.startswith("-")
+        style = "green" if added else "red" if removed else "cyan" if line[:2] == "@@" else None
+        screen.print(output.safe(line), style=style)
+
+
+def _show_guard(attempt: "Attempt", screen: "Console") -> None:
+    guard = attempt.guard
+    if guard is None:
+        return
+    screen.print(f"\nGuard: {guard.outcome.value}", style="bold")
+    for remark in guard.remarks:
+        if remark.outcome is not Outcome.ALLOW:
+            text = f"{remark.outcome.value}: {remark.message} ({remark.rule})"
+            screen.print(f"  {output.safe(text)}")
+
+
+def _show_trial(trial: Trial, screen: "Console") -> None:
+    style = "bold green" if trial.verdict is Verdict.FIXED else "bold"
+    screen.print(f"\nVerdict: {trial.verdict.value} (sandbox: {trial.sandbox})", style=style)
+    screen.print(f"  {output.safe(trial.reason)}")
+    for arm in trial.arms:
+        low, high = arm.interval or (0.0, 1.0)
+        shown = f"{arm.passed} of {arm.total} right"
+        screen.print(
+            f"  {arm.name:<10} {arm.group:<8} {shown:<16} 95 % interval {low:.0%}-{high:.0%}"
+        )
+    for warning in trial.warnings:
+        screen.print(f"  note: {output.safe(warning)}")

@@ -1,0 +1,317 @@
+"""From a failing trace to an approved commit: runs the pipeline and stops for the approval."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from refinery import clock, home
+from refinery.agents.attempt import Attempt
+from refinery.agents.state import FixState
+from refinery.codebase.repository import Repository
+from refinery.errors import InputError, NotFoundError, RefusedError
+from refinery.model.codec import decode
+from refinery.model.failure import Diagnosis
+from refinery.model.patch import Hypothesis, Patch
+from refinery.model.trace import Json, Trace
+from refinery.model.verdict import Change, Outcome, Verdict
+from refinery.replay.checks import parse as parse_check
+from refinery.workflows import changes, controls, repositories, traces
+from refinery.workflows.wiring import Workspace, connect_model, open_library
+
+
+@dataclass(frozen=True, slots=True)
+class FixRequest:
+    """What to fix, and how far to go."""
+
+    trace: Trace
+    repository: Path | None = None
+    """None: the repository of the working directory, else the one the trace was recorded in."""
+    expectation: str | None = None
+    checks: tuple[str, ...] = ()
+    model: str | None = None
+    branch: str | None = None
+    """Commit to this branch instead of the current one."""
+    repeats: int | None = None
+    unsandboxed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FixOutcome:
+    """How far a fix came; nothing after the last stage reached is set."""
+
+    session_id: str
+    trace_id: str
+    repository: Path
+    diagnosis: Diagnosis
+    attempts: tuple[Attempt, ...]
+    hypotheses: tuple[Hypothesis, ...]
+    chosen: Attempt | None
+    change: Change | None
+    decision: dict[str, Json] | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a proven patch waits for approval."""
+        return self.chosen is not None and self.decision is None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the approver said of exactly the proposed patch."""
+
+    answer: str
+    """`yes`, `no`, or `later`: the session stays open and can be resumed."""
+    approver: str
+    covers_held: bool = False
+    """Whether the items the guard holds were shown and accepted."""
+
+
+Ask = Callable[[FixOutcome], Decision]
+Say = Callable[[str], None]
+
+
+def fix(workspace: Workspace, request: FixRequest, ask: Ask, say: Say) -> FixOutcome:
+    """Diagnose, propose, prove, ask, commit.
+
+    Args:
+        workspace: store and settings.
+        request: what to fix.
+        ask: decides on a proven patch; called at most once, before anything is written.
+        say: is told what is going on, a line at a time.
+
+    Raises:
+        InputError: the repository, the entry point or a check is not usable.
+        NotFoundError: nothing was found wrong with the trace.
+        RefusedError: no sandbox, or the approval does not cover the patch.
+    """
+    repository = Repository.open(repositories.choose(request.repository, request.trace))
+    state = _initial_state(workspace, request, repository)
+    say(f"session {state['session_id']}; resume with: refinery fix --resume {state['session_id']}")
+    with _open_graph(workspace, repository, request.model, say) as graph:
+        config = {"configurable": {"thread_id": state["session_id"]}}
+        graph.invoke(state, config)
+        return _conclude(graph, config, ask)
+
+
+def resume(workspace: Workspace, session_id: str, ask: Ask, say: Say) -> FixOutcome:
+    """Go on with a session another process left, from the last finished stage.
+
+    Raises:
+        NotFoundError: no session of that id.
+        RefusedError: the repository has moved on since the patch was proven.
+    """
+    state = _saved_state(workspace, session_id)
+    repository = Repository.open(Path(state["repository"]))
+    with _open_graph(workspace, repository, state.get("model"), say) as graph:
+        config = {"configurable": {"thread_id": session_id}}
+        waiting = graph.get_state(config).next
+        if waiting and waiting != ("approve",):
+            say(f"going on with: {waiting[0]}")
+            graph.invoke(None, config)
+        return _conclude(graph, config, ask)
+
+
+def to_document(outcome: FixOutcome) -> dict[str, Json]:
+    """The outcome as the JSON document of `refinery fix --json`."""
+    from refinery.model.codec import encode
+
+    chosen = outcome.chosen or _furthest(outcome.attempts)
+    patch = chosen.patch if chosen else None
+    return {
+        "session_id": outcome.session_id,
+        "engine": outcome.diagnosis.engine,
+        "diagnosis": encode(outcome.diagnosis),
+        "hypotheses": [
+            {
+                **encode(attempt.hypothesis),
+                "problem": attempt.problem,
+                "verdict": attempt.trial.verdict.value if attempt.trial else None,
+                "reason": attempt.trial.reason if attempt.trial else None,
+            }
+            for attempt in outcome.attempts
+        ]
+        or [encode(hypothesis) for hypothesis in outcome.hypotheses],
+        "chosen": outcome.chosen.hypothesis.hypothesis_id if outcome.chosen else None,
+        "patch": _patch_document(patch),
+        "guard": encode(chosen.guard) if chosen else None,
+        "trial": encode(chosen.trial) if chosen else None,
+        "change": (
+            {**encode(outcome.change), "id": outcome.change.change_id} if outcome.change else None
+        ),
+    }
+
+
+def _patch_document(patch: Patch | None) -> Json:
+    if patch is None:
+        return None
+    from refinery.model.codec import encode
+
+    return {
+        "base_commit": patch.base_commit,
+        "digest": patch.digest,
+        "paths": [change.path for change in patch.changes],
+        "edits": encode(patch.edits),
+        "diff": patch.diff,
+    }
+
+
+def _furthest(attempts: tuple[Attempt, ...]) -> Attempt | None:
+    """The attempt that came furthest, to explain a fix that was not proven."""
+    stages = sorted(attempts, key=lambda a: (a.trial is None, a.guard is None, a.patch is None))
+    return stages[0] if stages else None
+
+
+def _initial_state(workspace: Workspace, request: FixRequest, repository: Repository) -> FixState:
+    label = traces.label_of(workspace.store, request.trace.trace_id)
+    checks = list(request.checks) or list(label.checks if label else ())
+    for check in checks:
+        parse_check(check)
+    chosen = controls.choose(workspace, request.trace)
+    values = workspace.settings.values
+    return {
+        "session_id": clock.short_id("session"),
+        "trace_id": request.trace.trace_id,
+        "expectation": request.expectation or (label.expectation if label else None),
+        "checks": checks,
+        "control_ids": [control.trace_id for control in chosen],
+        "control_checks": {c.trace_id: list(c.checks) for c in chosen if c.checks},
+        "repository": str(repository.root),
+        "base_commit": repository.head_commit(),
+        "branch": request.branch,
+        "repeats": request.repeats or values.replay.repeats,
+        "unsandboxed": request.unsandboxed,
+        "model": request.model or values.model,
+    }
+
+
+@contextmanager
+def _open_graph(
+    workspace: Workspace, repository: Repository, model: str | None, say: Say
+) -> Iterator[Any]:
+    from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+    from langgraph.checkpoint.sqlite import SqliteSaver
+
+    from refinery.agents import nodes, pipeline
+
+    folder = home.prepare(home.locate(repository.root))
+    parts = nodes.Parts(
+        load_trace=_loader(workspace),
+        repository=repository,
+        home=folder,
+        settings=workspace.settings,
+        library=open_library(workspace),
+        model=connect_model(workspace, model),
+        commit=lambda patch, hypothesis, state: changes.commit_change(
+            repository,
+            patch,
+            trace_id=state["trace_id"],
+            title=hypothesis.title,
+            body=hypothesis.rationale,
+            home=folder,
+            branch=state.get("branch"),
+        ),
+        say=say,
+    )
+    with closing(_sessions(workspace)) as connection:
+        # State is plain JSON, so nothing but JSON is ever revived from a checkpoint.
+        serializer = JsonPlusSerializer(allowed_msgpack_modules=None)
+        yield pipeline.build(parts, SqliteSaver(connection, serde=serializer))
+
+
+def _sessions(workspace: Workspace) -> sqlite3.Connection:
+    return sqlite3.connect(workspace.home / "sessions.db", check_same_thread=False)
+
+
+def _loader(workspace: Workspace) -> Callable[[str], Trace]:
+    kept: dict[str, Trace] = {}
+
+    def load(trace_id: str) -> Trace:
+        if trace_id not in kept:
+            trace = workspace.store.get_trace(trace_id)
+            if trace is None:
+                raise NotFoundError(
+                    f"trace {trace_id} is no longer in the store", hint="import it again"
+                )
+            kept[trace_id] = trace
+        return kept[trace_id]
+
+    return load
+
+
+def _saved_state(workspace: Workspace, session_id: str) -> FixState:
+    from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+    from langgraph.checkpoint.sqlite import SqliteSaver
+
+    with closing(_sessions(workspace)) as connection:
+        saver = SqliteSaver(connection, serde=JsonPlusSerializer(allowed_msgpack_modules=None))
+        saved = saver.get({"configurable": {"thread_id": session_id}})
+    values = cast("FixState", saved["channel_values"]) if saved else None
+    if not values or "repository" not in values:
+        raise NotFoundError(
+            f"no session {session_id!r}", hint="the id is printed when `refinery fix` starts"
+        )
+    return values
+
+
+def _conclude(graph: Any, config: dict[str, Any], ask: Ask) -> FixOutcome:
+    """Ask for the approval when the graph waits for it, and go on with the answer."""
+    from langgraph.types import Command
+
+    snapshot = graph.get_state(config)
+    if snapshot.next == ("approve",):
+        outcome = _outcome(snapshot.values)
+        decision = ask(outcome)
+        if decision.answer == "later":
+            return outcome
+        _refuse_if_uncovered(outcome, decision)
+        graph.invoke(
+            Command(
+                resume={
+                    "answer": decision.answer,
+                    "approver": decision.approver,
+                    "covers_held": decision.covers_held,
+                }
+            ),
+            config,
+        )
+        snapshot = graph.get_state(config)
+    return _outcome(snapshot.values)
+
+
+def _refuse_if_uncovered(outcome: FixOutcome, decision: Decision) -> None:
+    if decision.answer != "yes" or decision.covers_held or outcome.chosen is None:
+        return
+    guard, trial = outcome.chosen.guard, outcome.chosen.trial
+    if guard is not None and guard.outcome is Outcome.HOLD:
+        raise RefusedError(
+            "the guard holds items of this patch, and --yes does not cover them",
+            hint=f"run `refinery fix --resume {outcome.session_id}` in a terminal",
+        )
+    if trial is not None and trial.verdict is not Verdict.FIXED:
+        raise RefusedError(
+            f"the verdict is {trial.verdict.value!r}, and --yes covers only proven fixes",
+            hint=f"run `refinery fix --resume {outcome.session_id}` in a terminal",
+        )
+
+
+def _outcome(values: FixState) -> FixOutcome:
+    attempts = tuple(decode(Attempt, value) for value in values.get("attempts") or [])
+    chosen_id = values.get("chosen")
+    change = values.get("change")
+    diagnosis = values.get("diagnosis")
+    if diagnosis is None:
+        raise InputError("the session ended before the diagnosis", hint="run `refinery fix` again")
+    return FixOutcome(
+        session_id=values["session_id"],
+        trace_id=values["trace_id"],
+        repository=Path(values["repository"]),
+        diagnosis=decode(Diagnosis, diagnosis),
+        attempts=attempts,
+        hypotheses=tuple(decode(Hypothesis, v) for v in values.get("hypotheses") or []),
+        chosen=next((a for a in attempts if a.hypothesis.hypothesis_id == chosen_id), None),
+        change=decode(Change, change) if change else None,
+        decision=values.get("decision"),
+    )

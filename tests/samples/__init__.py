@@ -1,0 +1,1 @@
+"""Small agents that tests copy into repositories of their own."""

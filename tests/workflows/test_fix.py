@@ -1,0 +1,237 @@
+"""The whole loop on a real agent, a real repository and a model server on loopback."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from refinery.model.trace import Label
+from refinery.model.verdict import Verdict
+from refinery.replay.wire import ModelReply, ModelRequest
+from refinery.workflows import changes, traces
+from refinery.workflows.fix import Decision, FixOutcome, FixRequest, fix, resume, to_document
+from refinery.workflows.record import record_inputs
+from refinery.workflows.wiring import Workspace, open_workspace
+from tests.fakes.model_server import ModelServer
+from tests.kits.repositories import git, make_repository
+from tests.samples import shop_agent
+
+pytestmark = pytest.mark.slow
+PROJECT = Path(__file__).parents[2]
+
+
+def first_note(request: ModelRequest) -> ModelReply:
+    """Answers with the first note of the prompt, or the newest when it is told to."""
+    system = next(m.text for m in request.messages if m.role == "system")
+    notes = re.findall(r"^\[(\S+)\] (.*)$", system, re.MULTILINE)
+    if "most recent" in system:
+        notes.sort(reverse=True)
+    return ModelReply(text=notes[0][1] if notes else "I do not know.", model=request.model)
+
+
+@dataclass
+class Shop:
+    """A recorded failing and a recorded passing run, labelled."""
+
+    root: Path
+    workspace: Workspace
+    failing: str
+    passing: str
+
+    def request(self, **more: object) -> FixRequest:
+        trace = traces.resolve(self.workspace, self.failing)
+        return FixRequest(trace=trace, repository=self.root, **more)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelServer]:
+    with ModelServer(first_note) as running:
+        monkeypatch.setenv("OPENAI_BASE_URL", running.url + "/v1")
+        monkeypatch.setenv("OPENAI_API_KEY", "test")
+        yield running
+
+
+@pytest.fixture
+def shop(server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    root = make_repository(tmp_path / "shop", shop_agent.FILES)
+    monkeypatch.chdir(root)
+    workspace = open_workspace(root)
+    inputs = [shop_agent.FAILING, shop_agent.PASSING]
+    failing, passing = (r.trace_id for r in record_inputs(workspace, inputs, root))
+    assert failing and passing
+    right = (f"contains@answer:{shop_agent.RIGHT}",)
+    traces.label(workspace, failing, Label("fail", "the newest note counts", right))
+    traces.label(workspace, passing, Label("pass", None, ("contains@answer:costs nothing",)))
+    return Shop(root, workspace, failing, passing)
+
+
+def approve(outcome: FixOutcome) -> Decision:
+    return Decision("yes", "tester")
+
+
+def quiet(text: str) -> None:
+    del text
+
+
+def test_a_recorded_failure_ends_as_one_proven_commit(shop: Shop) -> None:
+    before = git(shop.root, "rev-parse", "HEAD").strip()
+
+    outcome = fix(shop.workspace, shop.request(), approve, quiet)
+
+    assert outcome.change is not None
+    assert outcome.chosen is not None and outcome.chosen.trial is not None
+    assert outcome.chosen.trial.verdict is Verdict.FIXED
+    arms = {(a.name, a.group): (a.passed, a.total) for a in outcome.chosen.trial.arms}
+    assert arms["unpatched", "failing"] == (0, 1)
+    assert arms["patch", "failing"] == (1, 1)
+    assert arms["patch", "passing"] == (1, 1)
+    assert git(shop.root, "rev-parse", "HEAD^").strip() == before
+    message = git(shop.root, "log", "-1", "--format=%B")
+    assert f"Refinery-Trace: {shop.failing}" in message
+    assert f"Refinery-Change: {outcome.change.change_id}" in message
+    assert git(shop.root, "status", "--porcelain") == ""
+    assert "sorted(" in (shop.root / "app.py").read_text()
+
+
+def test_at_least_two_strategies_are_tried_and_reported(shop: Shop) -> None:
+    outcome = fix(shop.workspace, shop.request(), lambda _: Decision("no", "tester"), quiet)
+
+    document = json.loads(json.dumps(to_document(outcome)))
+    assert {h["strategy"] for h in document["hypotheses"]} >= {"retrieval", "prompt"}
+    assert all(h["verdict"] for h in document["hypotheses"])
+    assert document["engine"] == "detectors"
+    assert document["trial"]["sandbox"] in ("full", "kernel")
+    assert document["change"] is None
+    assert document["patch"]["diff"].startswith("--- a/app.py")
+
+
+def test_nothing_is_written_when_the_approver_declines(shop: Shop) -> None:
+    head = git(shop.root, "rev-parse", "HEAD")
+    source = (shop.root / "app.py").read_bytes()
+
+    outcome = fix(shop.workspace, shop.request(), lambda _: Decision("no", "tester"), quiet)
+
+    assert outcome.change is None
+    assert git(shop.root, "rev-parse", "HEAD") == head
+    assert git(shop.root, "status", "--porcelain") == ""
+    assert (shop.root / "app.py").read_bytes() == source
+
+
+def test_rollback_restores_the_file_byte_for_byte(shop: Shop) -> None:
+    source = (shop.root / "app.py").read_bytes()
+    fix(shop.workspace, shop.request(), approve, quiet)
+    assert (shop.root / "app.py").read_bytes() != source
+
+    from refinery.codebase.repository import Repository
+
+    changes.rollback(Repository.open(shop.root), shop.workspace.home, "latest")
+
+    assert (shop.root / "app.py").read_bytes() == source
+    assert git(shop.root, "status", "--porcelain") == ""
+    assert changes.history(shop.workspace.home)[0].state == "rolled back"
+
+
+def test_uncommitted_work_of_the_user_stays_as_it_is(shop: Shop) -> None:
+    (shop.root / "notes.txt").write_text("mine\n")
+    (shop.root / "staged.txt").write_text("staged\n")
+    git(shop.root, "add", "staged.txt")
+    status = git(shop.root, "status", "--porcelain")
+
+    outcome = fix(shop.workspace, shop.request(), approve, quiet)
+
+    assert outcome.change is not None
+    assert git(shop.root, "status", "--porcelain") == status
+    assert (shop.root / "notes.txt").read_text() == "mine\n"
+    assert "staged.txt" not in git(shop.root, "show", "--stat", "HEAD")
+
+
+def test_a_changed_request_without_a_model_is_unverifiable(
+    shop: Shop, server: ModelServer
+) -> None:
+    server.stop()
+
+    outcome = fix(shop.workspace, shop.request(), approve, quiet)
+
+    assert outcome.change is None
+    assert outcome.chosen is None
+    verdicts = {a.trial.verdict for a in outcome.attempts if a.trial}
+    assert verdicts == {Verdict.UNVERIFIABLE}
+    assert git(shop.root, "rev-list", "--count", "HEAD").strip() == "1"
+
+
+def test_another_process_goes_on_from_the_approval(shop: Shop) -> None:
+    outcome = fix(shop.workspace, shop.request(), lambda _: Decision("later", "tester"), quiet)
+    assert outcome.is_waiting
+
+    resumed = resume(open_workspace(shop.root), outcome.session_id, approve, quiet)
+
+    assert resumed.change is not None
+    assert resumed.chosen == outcome.chosen
+
+
+def test_a_process_killed_at_the_approval_can_be_resumed(shop: Shop) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "COLUMNS": "200"}
+    waiting = subprocess.Popen(
+        [sys.executable, "-c", _WAIT_AT_APPROVAL, shop.failing, str(shop.root)],
+        stdout=subprocess.PIPE,
+        env=environment,
+        cwd=shop.root,
+    )
+    assert waiting.stdout is not None
+    session = waiting.stdout.readline().decode().strip()
+    assert session.startswith("session-")
+    os.kill(waiting.pid, signal.SIGKILL)
+    waiting.wait()
+    assert git(shop.root, "rev-list", "--count", "HEAD").strip() == "1"
+
+    done = subprocess.run(
+        [sys.executable, "-m", "refinery", "fix", "--resume", session, "--yes", "--json"],
+        capture_output=True,
+        env=environment,
+        cwd=shop.root,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr.decode()
+    assert (
+        json.loads(done.stdout)["change"]["commit"] == git(shop.root, "rev-parse", "HEAD").strip()
+    )
+
+
+_WAIT_AT_APPROVAL = """
+import sys, time
+from pathlib import Path
+from refinery.workflows import traces
+from refinery.workflows.fix import FixRequest, fix
+from refinery.workflows.wiring import open_workspace
+
+def ask(outcome):
+    print(outcome.session_id, flush=True)
+    time.sleep(600)
+
+workspace = open_workspace(Path(sys.argv[2]))
+request = FixRequest(trace=traces.resolve(workspace, sys.argv[1]), repository=Path(sys.argv[2]))
+fix(workspace, request, ask, lambda text: None)
+"""
+
+
+def test_a_patch_is_refused_when_the_branch_has_moved_on(shop: Shop) -> None:
+    outcome = fix(shop.workspace, shop.request(), lambda _: Decision("later", "tester"), quiet)
+    (shop.root / "app.py").write_text("# rewritten\n")
+    git(shop.root, "commit", "-qam", "rewrite")
+    head = git(shop.root, "rev-parse", "HEAD")
+
+    from refinery.errors import RefineryError
+
+    with pytest.raises(RefineryError):
+        resume(open_workspace(shop.root), outcome.session_id, approve, quiet)
+
+    assert git(shop.root, "rev-parse", "HEAD") == head
+    assert (shop.root / "app.py").read_text() == "# rewritten\n"
