@@ -7,7 +7,7 @@ from typing import Any
 
 from refinery.agents._prompt import one_line, system_prompt
 from refinery.agents.schemas import ArgumentDraft, HypothesisDraft, Proposal
-from refinery.agents.tools import numbered, readable_source
+from refinery.agents.tools import may_be_shown, numbered, shown_source
 from refinery.codebase import editor
 from refinery.codebase.repository import Repository
 from refinery.errors import EditError
@@ -249,7 +249,9 @@ def _sources(task: GeneratorTask, findings: Sequence[Finding]) -> list[str]:
             spans.setdefault(place.file, []).append((place.line_start, place.line_end))
     shown = []
     for name in list(spans)[:MAX_FILES]:
-        source = readable_source(task.repository.root, name)
+        # As committed, because that is what edits are planned on.
+        content = task.repository.read(name) if may_be_shown(name) else None
+        source = shown_source(content) if content is not None else None
         if source is None:
             continue
         count = len(source.splitlines())

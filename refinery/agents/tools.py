@@ -131,20 +131,35 @@ def readable_source(root: Path, name: str) -> str | None:
     Refused are paths out of the root (also through symbolic links), hidden files and folders,
     key files, files over `MAX_SOURCE_BYTES` and files that are not UTF-8 text.
     """
-    relative = Path(name)
-    hidden = any(part.startswith(".") for part in relative.parts)
-    if relative.is_absolute() or hidden or relative.suffix.lower() in _SECRET_NAMES:
-        return None
     try:
-        path = (root / relative).resolve()
-        if not path.is_relative_to(root.resolve()) or path.is_symlink() or not path.is_file():
-            return None
-        if any(part.startswith(".") for part in path.relative_to(root.resolve()).parts):
+        home = root.resolve()
+        path = (home / name).resolve()
+        inside = path.relative_to(
+            home
+        ).as_posix()  # a link may lead to another name, so check both
+        if not (may_be_shown(name) and may_be_shown(inside) and path.is_file()):
             return None
         if path.stat().st_size > MAX_SOURCE_BYTES:
             return None
-        return str(redact(path.read_bytes().decode("utf-8"))[0])
+        return shown_source(path.read_bytes())
     except (OSError, ValueError):
+        return None
+
+
+def may_be_shown(name: str) -> bool:
+    """Whether a model may see a file of this name: relative, nothing hidden, no key file."""
+    path = Path(name)
+    hidden = any(part.startswith(".") for part in path.parts)
+    return not (path.is_absolute() or hidden or path.suffix.lower() in _SECRET_NAMES)
+
+
+def shown_source(content: bytes) -> str | None:
+    """Text of a file with secrets redacted; None when it is too large or no UTF-8 text."""
+    if len(content) > MAX_SOURCE_BYTES or b"\0" in content:
+        return None
+    try:
+        return str(redact(content.decode("utf-8"))[0])
+    except UnicodeDecodeError:
         return None
 
 
