@@ -290,7 +290,7 @@ def _feedback_row(item: Feedback) -> tuple[Any, ...]:
 def _to_feedback(body: str) -> Feedback:
     try:
         return decode(Feedback, json.loads(body))
-    except (ValueError, RecursionError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise StoreError(
             f"feedback in the trace store is damaged: {error}",
             hint="delete the trace, or restore the store from a copy",

@@ -78,7 +78,7 @@ def to_run(codec: int, body: bytes) -> Run:
     """
     try:
         return decode_run(json.loads(unpack(codec, body)))
-    except (ValueError, RecursionError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise StoreError(
             f"a run in the trace store is damaged: {error}",
             hint="delete the trace, or restore the store from a copy",

@@ -159,6 +159,8 @@ def explained(path: Path) -> Iterator[None]:
     """Turn what SQLite raises inside into a `StoreError` that says what to do."""
     try:
         yield
+    except UnicodeDecodeError as error:  # Python reads a damaged TEXT value
+        raise StoreError(f"the trace store {path} is damaged", hint=_SET_ASIDE) from error
     except sqlite3.Error as error:
         name = getattr(error, "sqlite_errorname", None) or ""
         for prefix, (message, hint) in _REASONS.items():
