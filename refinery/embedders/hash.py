@@ -11,11 +11,12 @@ from collections import Counter
 from collections.abc import Sequence
 from hashlib import blake2b
 
-from refinery.embedders._words import COMMON
 from refinery.errors import InputError
 
 DIMENSIONS = 512
 """Default length of a vector; chosen by us: longer ones rank our guides no better."""
+_SHORT = 3
+"""Lower-case words up to this length say little: the, and, for, not. `429` and `RAG` do."""
 _WORD = re.compile(r"\w+")
 _PART = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_a-zA-Z]+")
 
@@ -54,10 +55,10 @@ def features(text: str) -> list[str]:
     for word in _WORD.findall(text):
         parts = [part.lower() for part in _PART.findall(word)]
         lowered = word.lower()
-        if lowered in COMMON:
+        if len(word) <= _SHORT and word == lowered and word.isalpha():
             continue
         found.append(lowered)
-        found += [part for part in parts if part != lowered and part not in COMMON]
+        found += [part for part in parts if part != lowered]
         for part in parts:
             found += [f"#{part[i : i + 3]}" for i in range(len(part) - 2)]
     return found

@@ -7,8 +7,8 @@ from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
-from refinery.embedders._words import COMMON
 from refinery.errors import StoreError
+from refinery.knowledge.common_words import COMMON
 from refinery.knowledge.passages import Passage
 
 SCHEMA_VERSION = 1
