@@ -12,7 +12,8 @@ def unanswerable(trace: Trace) -> Iterator[str]:
     seen = view(trace)
     running = [run for run in trace.runs if run.status is RunStatus.RUNNING]
     if running:
-        yield f"{len(running)} runs have not ended: what follows them is not known"
+        have = "run has" if len(running) == 1 else "runs have"
+        yield f"{len(running)} {have} not ended: what follows is not known"
     if not any(run.parent_id is None for run in trace.runs):
         yield "no root run recorded: the final answer is not known"
     if not seen.models:

@@ -66,8 +66,15 @@ def diagnosis_of(
         _finding(f"F{number}", signal, specificity.get(signal.detector, 1), trace)
         for number, signal in enumerate(sorted(kept, key=rank)[:MAX_FINDINGS], start=1)
     )
-    gaps = [*unanswerable(trace), *(f"nested too deep for {name}" for name in unread)]
+    gaps = [*_gaps(trace), *(f"nested too deep for {name}" for name in unread)]
     return Diagnosis(trace.trace_id, "detectors", findings, tuple(gaps))
+
+
+def _gaps(trace: Trace) -> list[str]:
+    try:
+        return list(unanswerable(trace))
+    except RecursionError:
+        return ["values nested too deep to be read"]
 
 
 def _merged(signals: Sequence[Signal]) -> list[Signal]:
