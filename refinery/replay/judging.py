@@ -5,11 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from refinery.model.trace import RunStatus, Trace
-from refinery.model.verdict import Arm, ReplayResult, Verdict
+from refinery.model.verdict import Arm, Fidelity, ReplayResult, Verdict
 from refinery.replay.statistics import fisher
 
 FAILING, PASSING = "failing", "passing"
 UNPATCHED = "unpatched"
+ASKED_AGAIN = "unpatched, asked again"
+"""The unpatched code with no recorded model reply: what the live model says today."""
 SIGNIFICANT = 0.05
 """Largest p at which a failure that comes and goes counts as fixed."""
 
@@ -37,10 +39,12 @@ def decide(arms: Sequence[Arm], recorded: Mapping[str, Trace], problem: str = ""
     base, tried = (_results(arms, FAILING, is_base=is_base) for is_base in (True, False))
     if not base or not tried:
         return Decided(Verdict.UNVERIFIABLE, "no failing trace was replayed")
-    p_value = fisher((_passed(tried), len(tried)), (_passed(base), len(base)))
     if reason := _not_reproduced(base, recorded):
-        return Decided(Verdict.UNVERIFIABLE, reason, p_value)
+        return Decided(Verdict.UNVERIFIABLE, reason)
     broken, warnings = _broken_controls(arms)
+    fresh, notes = _asked_again(arms, tried)
+    base, warnings = fresh or base, (*warnings, *notes)
+    p_value = fisher((_passed(tried), len(tried)), (_passed(base), len(base)))
     counts = f"{_of(tried)} failing replays pass with the patch, {_of(base)} without"
     if broken:
         reason = f"{len(broken)} passing traces fail with the patch ({_why(broken[0])}); {counts}"
@@ -48,6 +52,9 @@ def decide(arms: Sequence[Arm], recorded: Mapping[str, Trace], problem: str = ""
     open_results = [r for r in (*tried, *_sure_controls(arms)) if r.unanswered]
     if open_results:
         reason = f"{_open_reason(open_results)}; {counts}"
+        return Decided(Verdict.UNVERIFIABLE, reason, p_value, warnings)
+    if fresh and _passed(fresh) == len(fresh):
+        reason = f"asked again, the model does right without the patch too; {counts}"
         return Decided(Verdict.UNVERIFIABLE, reason, p_value, warnings)
     verdict, rest = _compare(base, tried, p_value)
     return Decided(verdict, f"{counts}{_controls(arms)}{rest}", p_value, warnings)
@@ -71,11 +78,27 @@ def _compare(
     return Verdict.NO_EFFECT, f"; {_why(next(r for r in tried if not r.passed))}"
 
 
+def _asked_again(
+    arms: Sequence[Arm], tried: Sequence[ReplayResult]
+) -> tuple[list[ReplayResult], tuple[str, ...]]:
+    """What a patched arm with live replies is compared with, and a warning when it is missing.
+
+    Empty when the patched arm was answered from the tape alone, or nothing could be asked again.
+    """
+    if not any(s.fidelity is Fidelity.LIVE and s.kind == "llm" for r in tried for s in r.steps):
+        return [], ()
+    fresh = [r for arm in arms if arm.name == ASKED_AGAIN for r in arm.results]
+    if fresh and not any(result.unanswered for result in fresh):
+        return fresh, ()
+    note = "the unpatched code could not be run with live replies: chance is not ruled out"
+    return [], (note,)
+
+
 def _results(arms: Iterable[Arm], group: str, *, is_base: bool) -> list[ReplayResult]:
     return [
         result
         for arm in arms
-        if arm.group == group and (arm.name == UNPATCHED) is is_base
+        if arm.group == group and arm.name != ASKED_AGAIN and (arm.name == UNPATCHED) is is_base
         for result in arm.results
     ]
 
@@ -98,7 +121,8 @@ def _why(result: ReplayResult) -> str:
     missed = next((check for check in result.checks if not check.held), None)
     if missed is None:
         return f"it ended as {result.status}"
-    return f"{missed.check}{': ' + missed.detail if missed.detail else ''}"[:300]
+    said = missed.detail.partition("\n")[0]
+    return f"{missed.check}{': ' + said if said else ''}"[:300]
 
 
 def _open_reason(results: Sequence[ReplayResult]) -> str:

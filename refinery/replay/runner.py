@@ -44,6 +44,8 @@ class Batch:
     touched: tuple[str, ...] = ()
     """Paths the patch of the trial changes, in both arms."""
     rules: Rules = field(default_factory=Rules)
+    asked_again: int = 0
+    """How many of the last cases ask the live model also what was recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,7 @@ def replay(batch: Batch) -> list[Replayed]:
     if not batch.tapes:
         return []
     with prepared(batch.agent, batch.code) as place, Gateway(place.socket) as gateway:
-        rules = replace(batch.rules, upstream=batch.agent.upstream)
-        opened = [gateway.open(tape, rules) for tape in batch.tapes]
+        opened = [gateway.open(tape, rules) for tape, rules in _with_rules(batch)]
         nonce = secrets.token_hex(16)
         tokens = [token for token, _ in opened]
         job = _job(batch, place, tokens, nonce) | {"port": gateway.port}
@@ -110,6 +111,13 @@ def replay(batch: Batch) -> list[Replayed]:
             _replayed(place, index, session, nonce, why)
             for index, (_, session) in enumerate(opened)
         ]
+
+
+def _with_rules(batch: Batch) -> list[tuple[Tape, Rules]]:
+    rules = replace(batch.rules, upstream=batch.agent.upstream)
+    again = replace(rules, asks_again=True)
+    first = len(batch.tapes) - batch.asked_again
+    return [(tape, again if n >= first else rules) for n, tape in enumerate(batch.tapes)]
 
 
 def _job(batch: Batch, place: Place, tokens: Sequence[str], nonce: str) -> dict[str, Json]:
@@ -151,7 +159,7 @@ def _replayed(place: Place, index: int, session: Session, nonce: str, why: str) 
     timed = [(at, step) for at, step in session.timed_steps]
     timed += list(_told_steps(told.get("steps")))
     steps = tuple(step for _, step in sorted(timed, key=lambda pair: pair[0]))
-    refused = [str(place) for place in told.get("refused") or ()]
+    refused = [str(address) for address in told.get("refused") or ()]
     if status == "error" and refused:
         detail = f"no network in a replay: {', '.join(refused)[:300]}"
         steps += (StepFidelity("network", "network", Fidelity.UNANSWERED, None, detail),)
@@ -162,7 +170,7 @@ def _replayed(place: Place, index: int, session: Session, nonce: str, why: str) 
         trace_id=session.tape.trace_id,
         status=status if status in ("ok", "error", "timeout", "unanswered") else "error",
         output=told.get("output"),
-        error=str(error)[:4000] if error else None,
+        error=str(error).replace(f"{place.code}/", "")[:4000] if error else None,
         steps=steps,
         duration_ms=_duration_ms(runs),
         replayed=[codec.encode_run(run) for run in runs] or None,
@@ -223,8 +231,3 @@ def _duration_ms(runs: Sequence[Run]) -> float:
     """Wall time of the replayed root run; 0 when it was not recorded."""
     roots = [run for run in runs if run.parent_id is None]
     return (roots[0].duration_ms or 0.0) if roots else 0.0
-
-
-def with_entry(tape: Tape, entry: EntryPoint) -> Tape:
-    """The tape with another entry point, for recordings that lack one."""
-    return replace(tape, entry=entry)

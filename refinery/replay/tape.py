@@ -9,7 +9,7 @@ import ast
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from refinery.errors import ReplayError
@@ -136,6 +136,26 @@ def entry_point(root: Run) -> EntryPoint | None:
         return codec.decode(EntryPoint, written)
     except ValueError:
         return None
+
+
+def with_entry(trace: Trace, target: str | None) -> Trace:
+    """The trace with an entry point, for recordings that do not say how they were started.
+
+    Args:
+        trace: returned as it is when it has one.
+        target: `module:callable` of the settings, called with the root run's inputs; None
+            changes nothing.
+    """
+    root = trace.root
+    if root is None or target is None or entry_point(root) is not None:
+        return trace
+    inputs = root.inputs
+    is_wrapped = isinstance(inputs, Mapping) and set(inputs) == {"input"}
+    entry = EntryPoint("callable", target, inputs["input"] if is_wrapped else inputs)
+    kept = (root.metadata or {}).get("refinery")
+    ours = {**(kept if isinstance(kept, Mapping) else {}), "entry_point": codec.encode(entry)}
+    changed = replace(root, metadata={**(root.metadata or {}), "refinery": ours})
+    return replace(trace, runs=tuple(changed if run is root else run for run in trace.runs))
 
 
 def _folder(root: Run) -> str:

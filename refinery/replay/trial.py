@@ -4,6 +4,10 @@ The unpatched arm is needed by every hypothesis and expensive, so `baseline` run
 `run_trial` takes it. Both arms use the same list of touched paths, so the same tools and
 retrievers run for real in both; give the union over all hypotheses as `touched` to share one
 baseline between them.
+
+A recorded reply repeats; a live model may answer otherwise each time, patch or no patch. So when
+the agent's own model may be asked, the unpatched code also runs with every request asked again
+(arm `unpatched, asked again`), and a patched arm with live replies is compared with that one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +20,7 @@ from refinery.model.trace import Json
 from refinery.model.verdict import Arm, ReplayResult, Trial
 from refinery.replay import canonical, compare, judging, scoring
 from refinery.replay.cases import Case, Planned, TrialRequest, plan
-from refinery.replay.judging import FAILING, PASSING, UNPATCHED
+from refinery.replay.judging import ASKED_AGAIN, FAILING, PASSING, UNPATCHED
 from refinery.replay.program import Code
 from refinery.replay.runner import Batch, Replayed, replay
 from refinery.replay.session import Rules
@@ -120,16 +124,24 @@ def _run(
     Returns its arms, what model calls were learnt to send, and warnings.
     """
     repeated = [one for one in planned for _ in range(request.repeats)]
+    asks_again = variant.name == UNPATCHED and request.agent.upstream is not None
     done: list[tuple[Planned, Replayed]] = []
+    again: list[tuple[Planned, Replayed]] = []
     for program in dict.fromkeys(one.program for one in repeated):
         members = [one for one in repeated if one.program == program]
-        done += zip(members, replay(_batch(request, members, variant)), strict=True)
+        twice = [one for one in members if asks_again and not one.is_control and one.tape.calls]
+        found = replay(_batch(request, [*members, *twice], variant, asked_again=len(twice)))
+        done += zip(members, found[: len(members)], strict=True)
+        again += zip(twice, found[len(members) :], strict=True)
     scored = scoring.score(request, done)
+    arms = [*_arms(variant.name, scored), *_arms(ASKED_AGAIN, scoring.score(request, again))]
     learnt = {run_id: sent for _, r in done for run_id, sent in r.learnt.items()}
-    return tuple(_arms(variant.name, scored)), learnt, _changed_controls(variant.name, scored)
+    return tuple(arms), learnt, _changed_controls(variant.name, scored)
 
 
-def _batch(request: TrialRequest, members: Sequence[Planned], variant: _Variant) -> Batch:
+def _batch(
+    request: TrialRequest, members: Sequence[Planned], variant: _Variant, *, asked_again: int
+) -> Batch:
     first = members[0]
     known = frozenset(
         found
@@ -147,6 +159,7 @@ def _batch(request: TrialRequest, members: Sequence[Planned], variant: _Variant)
         tapes=tuple(one.tape for one in members),
         touched=request.paths,
         rules=rules,
+        asked_again=asked_again,
     )
 
 

@@ -89,12 +89,17 @@ def _prepare(job: dict[str, Any]) -> Process:
     try:
         process.target = entry.load_target(job["target"])
     except entry.TargetError as error:
-        cause = error.__cause__
-        stack = "".join(traceback.format_exception(cause))[-4000:] if cause else ""
-        process.error = f"{error}\n{stack}".strip()
+        process.error = f"{error}{_place_of(error.__cause__, code)}"
         if redirect.refused:
-            process.error += f"\nrefused connections: {', '.join(redirect.refused)}"
+            process.error += f"; refused connections: {', '.join(redirect.refused)}"
     return process
+
+
+def _place_of(error: BaseException | None, code: Path) -> str:
+    """The last line of the agent's code in a traceback, as ` (file:line)`; empty when none."""
+    frames = traceback.extract_tb(error.__traceback__) if error else []
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(code)]
+    return f" ({Path(own[-1].filename).relative_to(code)}:{own[-1].lineno})" if own else ""
 
 
 def _run_all(process: Process, *, forks: bool) -> None:
