@@ -156,6 +156,7 @@ class _Wrapper:
         subject = _source.subject_of(self._target.function, "function")
         if self._book:
             self._book.start(self._run_id, None, fields, size_bytes=size, subject=subject)
+            _flush()
 
     def end(self, result: Any) -> None:
         """End the root run with a result that is JSON already."""
@@ -212,7 +213,7 @@ def main() -> int:
 
 
 def _flush() -> None:
-    """Have the trace on disk before the next argument; a killed process then loses one at most."""
+    """Have what was recorded on disk, so that an agent that kills its process leaves a trace."""
     from refinery.recorders.sink import flush_all
 
     flush_all()

@@ -176,10 +176,12 @@ def _own_spool(workspace: Workspace) -> Iterator[Path]:
         raise InputError(
             f"cannot create {folder}: {error.strerror}", hint="set REFINERY_HOME to a folder"
         ) from error
-    yield folder
-    with suppress(OSError):  # still in use by a process the command left behind
-        (folder / "drain.lock").unlink(missing_ok=True)
-        folder.rmdir()
+    try:
+        yield folder
+    finally:
+        with suppress(OSError):  # still in use by a process the command left behind
+            (folder / "drain.lock").unlink(missing_ok=True)
+            folder.rmdir()
 
 
 @contextmanager
@@ -295,6 +297,8 @@ def _checked(
                 if stack
                 else "check [agent] entrypoint",
             )
+    if exit_code == -signal.SIGINT:
+        raise KeyboardInterrupt
     if len(answers) < wanted:
         raise AgentDiedError(
             f"the agent's process ended with exit code {exit_code} after {len(answers)} of "

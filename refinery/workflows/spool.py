@@ -102,8 +102,10 @@ def owned(folder: Path) -> Iterator[None]:
     lock = folder / OWNER
     with lock.open("ab") as held:
         fcntl.flock(held.fileno(), fcntl.LOCK_EX)
-        yield
-        lock.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 def _is_owned(folder: Path) -> bool:
