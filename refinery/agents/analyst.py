@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -237,7 +238,8 @@ def _read_cache(entry: Path) -> Diagnosis | None:
 
 
 def _write_cache(entry: Path, diagnosis: Diagnosis) -> None:
-    entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = entry.with_suffix(".partial")
-    partial.write_text(json.dumps(encode(diagnosis), ensure_ascii=False), encoding="utf-8")
-    partial.replace(entry)
+    with suppress(OSError):  # an analysis that was paid for is worth more than its cache
+        entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        partial.write_text(json.dumps(encode(diagnosis), ensure_ascii=False), encoding="utf-8")
+        partial.replace(entry)

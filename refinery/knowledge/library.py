@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from refinery import clock
-from refinery.errors import InputError
+from refinery.errors import InputError, StoreError
 from refinery.knowledge.passages import Passage, cut, read_guides
 from refinery.knowledge.truth import Truth
 from refinery.ports import Embedder
@@ -52,7 +52,7 @@ class Library:
         wait_s: how long to wait for another owner of the vectors.
 
     Raises:
-        StoreError: the knowledge base was written by a newer Refinery.
+        StoreError: the knowledge base was written by a newer Refinery or cannot be opened.
     """
 
     def __init__(
@@ -72,7 +72,6 @@ class Library:
         self.notes: list[str] = []
         """What went wrong and was mended, for people; empty when nothing did."""
         self._truth = self._open_truth()
-        self._truth.replace("guide", read_guides(guides))
         self._known = self._truth.passages()
 
     def __enter__(self) -> "Library":
@@ -164,7 +163,12 @@ class Library:
     def _open_truth(self) -> Truth:
         path = self._folder / "knowledge.db"
         try:
-            return Truth(path)
+            return self._load(path)
+        except (sqlite3.OperationalError, OSError) as error:
+            raise StoreError(
+                f"the knowledge base {path} cannot be opened: {error}",
+                hint="check that its folder can be written and the disk is not full",
+            ) from error
         except sqlite3.DatabaseError as error:
             aside = path.with_name(f"{clock.short_id('damaged')}.db")
             path.rename(aside)
@@ -174,7 +178,16 @@ class Library:
                 f"the knowledge base was damaged ({error}); it was built again from the guides, "
                 f"the damaged file is {aside}"
             )
-            return Truth(path)
+            return self._load(path)
+
+    def _load(self, path: Path) -> Truth:
+        truth = Truth(path)
+        try:
+            truth.replace("guide", read_guides(self._guides))
+        except sqlite3.Error:
+            truth.close()
+            raise
+        return truth
 
     def _rank_vectors(self, query: str) -> list[str]:
         if self._embedder is None or not query.strip():

@@ -40,6 +40,9 @@ class Truth:
         try:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._prepare()
+            state = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if state != "ok":
+                raise sqlite3.DatabaseError(state)
         except BaseException:
             self._db.close()
             raise

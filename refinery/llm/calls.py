@@ -5,6 +5,8 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from refinery.errors import InputError
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -31,14 +33,20 @@ def append(log: Path | None, call: Call) -> None:
     """Write one line, whole even when several processes write; None writes nothing.
 
     Raises:
-        OSError: the file cannot be written.
+        InputError: the file cannot be written; spending without a record is not wanted.
     """
     if log is None:
         return
-    log.parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps(asdict(call), separators=(",", ":")) + "\n"
-    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
-        os.write(handle, line.encode())
-    finally:
-        os.close(handle)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            os.write(handle, line.encode())
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise InputError(
+            f"the log of model calls cannot be written: {error}",
+            hint="check that its folder can be written and the disk is not full",
+        ) from error

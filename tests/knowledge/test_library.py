@@ -158,15 +158,25 @@ def test_a_damaged_vector_index_is_built_again(tmp_path: Path, damage: str) -> N
         assert "damaged" in library.notes[0]
 
 
-def test_a_damaged_truth_is_set_aside_and_built_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_damaged_truth_is_set_aside_and_built_again(tmp_path: Path, whole: bool) -> None:
     with Library(tmp_path, None):
         pass
-    (tmp_path / "knowledge.db").write_bytes(b"not a database" * 500)
+    path = tmp_path / "knowledge.db"
+    kept = b"" if whole else path.read_bytes()[:8_192]
+    path.write_bytes(kept + b"not a database" * 20_000)
 
     with Library(tmp_path, None) as library:
         assert library.search("outdated price")
         assert "damaged" in library.notes[0]
     assert len(list(tmp_path.glob("damaged-*.db"))) == 1
+
+
+def test_a_folder_that_cannot_be_made_is_a_store_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(StoreError, match="cannot be opened"):
+        Library(tmp_path / "file" / "knowledge", None)
 
 
 def test_a_newer_knowledge_base_is_left_alone(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from refinery.errors import InputError
 from refinery.llm.clients import ANTHROPIC_URL, OPENAI_URL, Limits, is_loopback, make_client
 from refinery.llm.router import ModelChoice, connect
 from refinery.replay.wire import ModelReply, ModelRequest
@@ -123,5 +124,5 @@ def test_a_log_that_cannot_be_written_is_not_silent(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with ModelServer(always({"label": "good"})) as server:
         model = connect(ModelChoice(OPENAI.spec, f"{server.url}/v1", log=tmp_path / "file" / "x"))
-        with pytest.raises(OSError, match="file"):
+        with pytest.raises(InputError, match="log of model calls"):
             ask(model)
