@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from refinery import clock
@@ -39,7 +40,8 @@ class FileCache:
                 json.dump(kept, file)
             scratch.replace(path)
         except (OSError, ValueError, RecursionError):
-            scratch.unlink(missing_ok=True)
+            with suppress(OSError):
+                scratch.unlink()
 
     def _path(self, question: str) -> Path:
         return self.folder / f"{hashlib.sha256(question.encode()).hexdigest()[:32]}.json"

@@ -20,6 +20,7 @@ _NOT_FAILURES = ("GraphInterrupt", "NodeInterrupt", "GeneratorExit", "CancelledE
 
 _LAST_LINE = re.compile(r"^([A-Za-z_][\w.]{0,200}):[ \t]?(.*)$")
 _REPR = re.compile(r"^([A-Za-z_][\w.]{0,200})\((.*)\)\s*$", re.DOTALL)
+_QUOTED = re.compile(r"^(['\"])((?:(?!\1).)*)\1,?$", re.DOTALL)
 _MAX_METADATA_ID = 500
 
 
@@ -123,10 +124,9 @@ def _error(value: Json) -> RunError | None:
     lines = [line for line in stack.splitlines() if line.strip()]
     last = _LAST_LINE.match(lines[-1]) if lines and not lines[-1].startswith(" ") else None
     if given := _REPR.match(head.strip()):
-        message = given[2].strip()
-        if len(message) > 1 and message[0] == message[-1] and message[0] in "'\"":
-            message = message[1:-1]
-        return RunError(given[1].rpartition(".")[2], message, stack)
+        kind, message = given[1].rpartition(".")[2], given[2].strip()
+        quoted = _QUOTED.match(message)
+        return RunError(kind, quoted[2] if quoted else message, stack)
     if last:
         return RunError(last[1].rpartition(".")[2], head.strip() or last[2], stack)
     return RunError("", head.strip(), stack)
