@@ -79,7 +79,8 @@ _KEYS = st.sampled_from(
      "generations", "message", "text", "kwargs", "documents", "page_content", "metadata",
      "date", "updated", "choices", "finish_reason", "output", "input", "prompts", "args", "system",
      "tools", "parameters", "properties", "required", "$ref", "anyOf", "temperature",
-     "max_tokens", "stop", "response_format", "tool_call_id", "invalid_tool_calls", "function_call", "data", "artifact"]
+     "max_tokens", "stop", "response_format", "tool_call_id", "invalid_tool_calls",
+     "function_call", "data", "artifact"]
 )  # fmt: skip
 _VALUES: st.SearchStrategy[Json] = st.recursive(
     st.one_of(
