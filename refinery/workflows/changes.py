@@ -1,10 +1,25 @@
-"""Commits proven patches, lists them, and takes them back."""
+"""Commits proven patches, lists them, and takes them back.
 
+The ledger gets an entry before the commit (`approved`) and one after it (`committed`), so that a
+process killed in between leaves a trace: `recover` finds the commit by its trailer and closes
+the entry. A roll-back is a commit of its own and an entry `rolled back`.
+"""
+
+from dataclasses import replace
 from pathlib import Path
 
+from refinery import clock
+from refinery.codebase import commit as commits
 from refinery.codebase.repository import Repository
-from refinery.model.patch import Patch
+from refinery.errors import InputError, NotFoundError
+from refinery.model.codec import decode, encode
+from refinery.model.patch import FileChange, Patch
 from refinery.model.verdict import Change
+from refinery.safety.ledger import Ledger
+
+APPROVED, COMMITTED, ROLLED_BACK = "approved", "committed", "rolled back"
+SUBJECT_LENGTH = 72
+"""Longest first line of a commit message; git's own tools cut longer ones."""
 
 
 def commit_change(
@@ -17,15 +32,161 @@ def commit_change(
     home: Path,
     branch: str | None = None,
 ) -> Change:
-    """Commit a patch and write it to the ledger."""
-    raise NotImplementedError
+    """Commit a patch and write it to the ledger.
+
+    Args:
+        repository: at the patch's base commit.
+        patch: exactly what was approved.
+        trace_id: the failing trace.
+        title: subject of the commit.
+        body: why, in the commit message.
+        home: the repository's `.refinery` folder.
+        branch: commit there instead of the current branch.
+
+    Raises:
+        InputError: HEAD has moved, git knows no identity, or the repository is busy.
+        RefusedError: uncommitted work touches the same lines. Nothing is changed.
+    """
+    ledger = Ledger(home / "ledger.jsonl")
+    change = Change(
+        change_id=clock.short_id("fix"),
+        commit="",
+        trace_id=trace_id,
+        title=title,
+        paths=tuple(item.path for item in patch.changes),
+        branch=branch or repository.branch() or "HEAD",
+        created_ns=clock.now_ns(),
+    )
+    ledger.append(APPROVED, {"change": encode(change), "digest": patch.digest})
+    message = _message(
+        title, body, {"Refinery-Trace": trace_id, "Refinery-Change": change.change_id}
+    )
+    made = commits.apply(repository, patch, message, home / "journal", branch=branch)
+    change = replace(change, commit=made)
+    ledger.append(COMMITTED, {"change": encode(change), "digest": patch.digest})
+    return change
 
 
 def history(home: Path) -> list[Change]:
-    """All changes, newest first."""
-    raise NotImplementedError
+    """All committed changes of a project, newest first, with their present state.
+
+    Raises:
+        RefusedError: the ledger was altered.
+    """
+    found: dict[str, Change] = {}
+    for entry in _ledger(home).entries():
+        change = decode(Change, entry.body["change"])
+        if entry.kind in (COMMITTED, ROLLED_BACK):
+            found[change.change_id] = change
+    return sorted(found.values(), key=lambda change: -change.created_ns)
+
+
+def find(home: Path, text: str = "latest") -> Change:
+    """The change of an id, a unique prefix of one, or the newest that is still applied.
+
+    Raises:
+        NotFoundError: there is none.
+        InputError: the prefix fits several.
+    """
+    changes = history(home)
+    if text == "latest":
+        applied = [change for change in changes if change.state == "applied"]
+        if not applied:
+            raise NotFoundError("no change to roll back", hint="see `refinery history`")
+        return applied[0]
+    fitting = [
+        c for c in changes if text in (c.change_id, c.commit) or c.change_id.startswith(text)
+    ]
+    if len(fitting) > 1:
+        names = ", ".join(change.change_id for change in fitting)
+        raise InputError(f"{text!r} fits several changes: {names}", hint="write more of the id")
+    if not fitting:
+        raise NotFoundError(f"no change {text!r}", hint="see `refinery history`")
+    return fitting[0]
+
+
+def preview(repository: Repository, change: Change) -> tuple[FileChange, ...]:
+    """What a roll-back would write; changes nothing.
+
+    Raises:
+        NotFoundError: the change is not on the branch, or was taken back already.
+        RefusedError: the same lines were changed since.
+    """
+    return commits.reverse(repository, change.commit, _other_branch(repository, change) or "HEAD")
 
 
 def rollback(repository: Repository, home: Path, change_id: str = "latest") -> Change:
-    """Take a change back."""
-    raise NotImplementedError
+    """Take a change back as a new commit that keeps every later line of others.
+
+    Raises:
+        NotFoundError: no such change, or it was taken back already.
+        RefusedError: the same lines were changed since. Nothing is changed.
+    """
+    change = find(home, change_id)
+    if change.state != "applied":
+        raise NotFoundError(
+            f"{change.change_id} has been rolled back already", hint="see `refinery history`"
+        )
+    trailers = {"Refinery-Trace": change.trace_id, "Refinery-Reverts": change.change_id}
+    message = _message(
+        f"Roll back: {change.title}", f"Takes back commit {change.commit}.", trailers
+    )
+    branch = _other_branch(repository, change)
+    made = commits.revert(repository, change.commit, message, home / "journal", branch=branch)
+    change = replace(change, state="rolled back", reverted_by=made)
+    _ledger(home).append(ROLLED_BACK, {"change": encode(change)})
+    return change
+
+
+def recover(repository: Repository, home: Path) -> list[str]:
+    """Mend what a killed process left in the repository and in the ledger.
+
+    Returns:
+        One sentence an item; empty when there was nothing.
+    """
+    said = commits.recover(repository, home / "journal")
+    ledger = _ledger(home)
+    if not ledger.path.exists():
+        return said
+    open_changes: dict[str, Change] = {}
+    for entry in ledger.entries():
+        change = decode(Change, entry.body["change"])
+        if entry.kind == APPROVED:
+            open_changes[change.change_id] = change
+        else:
+            open_changes.pop(change.change_id, None)
+    for change in open_changes.values():
+        made = _commit_of(repository, change.change_id)
+        if made:
+            ledger.append(COMMITTED, {"change": encode(replace(change, commit=made))})
+            said.append(f"{change.change_id} was committed as {made[:12]}; the ledger says so now")
+    return said
+
+
+def _other_branch(repository: Repository, change: Change) -> str | None:
+    """The branch of a change when it is not the one checked out."""
+    return change.branch if change.branch not in (repository.branch(), "HEAD") else None
+
+
+def _commit_of(repository: Repository, change_id: str) -> str | None:
+    """The commit that carries a change's trailer; None when it was never made."""
+    found = repository.git.text(
+        "log", "--all", "--format=%H", "--fixed-strings", f"--grep=Refinery-Change: {change_id}"
+    )
+    return found.split()[0] if found.split() else None
+
+
+def _ledger(home: Path) -> Ledger:
+    return Ledger(home / "ledger.jsonl")
+
+
+def _message(title: str, body: str, trailers: dict[str, str]) -> str:
+    """A commit message: one line, a paragraph, trailers; control characters are taken out."""
+    subject = " ".join("".join(c for c in title if c.isprintable()).split())
+    if len(subject) > SUBJECT_LENGTH:
+        subject = subject[: SUBJECT_LENGTH - 1].rstrip() + "…"
+    text = "\n".join(
+        "".join(c for c in line if c.isprintable()) for line in body.strip().splitlines()
+    )
+    foot = "\n".join(f"{name}: {value}" for name, value in trailers.items())
+    return f"{subject}\n\n{text}\n\n{foot}\n"
