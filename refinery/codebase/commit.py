@@ -1,9 +1,21 @@
-"""Commits a patch, takes it back, and mends what a killed process left."""
+"""Commits a patch, takes it back, and mends what a killed process left.
+
+Made with a private index, `commit-tree` and a compare-and-swap of the ref; touched files by atomic
+rename, from a journal that is on disk before anything of the user's changes. Never a push, a
+force, `reset`, `checkout`, `clean` or `stash`.
+"""
 
 from pathlib import Path
 
+from refinery.codebase import journal as journals
+from refinery.codebase.merging import merge
+from refinery.codebase.patches import build
+from refinery.codebase.recovery import recover_all
 from refinery.codebase.repository import Repository
-from refinery.model.patch import Patch
+from refinery.codebase.transaction import Request, find_target, perform
+from refinery.codebase.tree import EXECUTABLE, REGULAR
+from refinery.errors import InputError, NotFoundError, RefusedError
+from refinery.model.patch import FileChange, Patch
 
 
 def apply(
@@ -15,17 +27,116 @@ def apply(
     branch: str | None = None,
     run_hooks: bool = False,
 ) -> str:
-    """Commit the patch and return the commit's hash."""
-    raise NotImplementedError
+    """Commit the patch and return the commit's hash.
+
+    Uncommitted work stays byte for byte; where a touched file has some, the patch is made in the
+    committed, the staged and the work version.
+
+    Args:
+        repository: at the patch's base commit.
+        patch: its digest must be that of its base commit and diff.
+        message: commit message; its first line is the subject.
+        journal: folder for what a restart needs; made when missing.
+        branch: commit there instead, leaving index and work tree alone; made when missing.
+        run_hooks: run the repository's pre-commit and commit-msg hooks on a copy.
+
+    Raises:
+        InputError: HEAD has moved, git knows no identity, or the repository is busy.
+        RefusedError: uncommitted work touches the same lines, a path is behind a filter or a
+            symlink, the digest is wrong, or a hook said no. Nothing is changed.
+    """
+    made = build(patch.edits, patch.changes, patch.base_commit)
+    if (made.digest, made.diff) != (patch.digest, patch.diff):
+        raise RefusedError("the patch is not the one its digest names", hint="plan it again")
+    if not patch.changes:
+        raise InputError("the patch changes nothing")
+    with journals.locked(journal):
+        recover_all(repository, journal)
+        repository.check_state()
+        target = find_target(repository, branch, patch.base_commit)
+        return perform(repository, Request(patch.changes, message, target, run_hooks), journal)
 
 
 def revert(
     repository: Repository, commit: str, message: str, journal: Path, *, branch: str | None = None
 ) -> str:
-    """Take one commit back as a new commit and return its hash."""
-    raise NotImplementedError
+    """Take one commit back as a new commit and return its hash.
+
+    Lines that others changed since stay; a file that nobody changed since is byte for byte what
+    it was.
+
+    Raises:
+        NotFoundError: the branch does not hold the commit, or has it taken back already.
+        InputError: as `apply`; or the commit is a merge or the first one.
+        RefusedError: the same lines were changed since. Nothing is changed: the branch keeps the
+            newer version, history the older.
+    """
+    with journals.locked(journal):
+        recover_all(repository, journal)
+        repository.check_state()
+        tip = repository.resolve(f"refs/heads/{branch}" if branch else "HEAD")
+        changes = reverse(repository, commit, tip)
+        target = find_target(repository, branch, tip)
+        return perform(repository, Request(changes, message, target), journal)
+
+
+def reverse(repository: Repository, commit: str, tip: str = "HEAD") -> tuple[FileChange, ...]:
+    """The changes that take a commit back on top of another; writes nothing.
+
+    Raises:
+        NotFoundError, InputError, RefusedError: as `revert`.
+    """
+    full, tip = repository.resolve(commit), repository.resolve(tip)
+    parents = repository.git.text("rev-list", "--parents", "-n", "1", full).split()[1:]
+    if len(parents) != 1:
+        raise InputError(f"{commit[:12]} is a merge or the first commit: cannot be taken back")
+    if not repository.git.text("rev-list", "-n", "1", full, f"^{tip}") == "":
+        raise NotFoundError(f"the branch does not hold commit {commit[:12]}", hint="switch to it")
+    before, after = repository.tree(parents[0]), repository.tree(full)
+    touched = [path for path in {**before, **after} if before.get(path) != after.get(path)]
+    changes = []
+    for path in sorted(touched):
+        entries = [tree[path] for tree in (before, after) if path in tree]
+        if any(entry.mode not in (REGULAR, EXECUTABLE) for entry in entries):
+            raise InputError(f"{path} is a symlink or a submodule: cannot be taken back")
+        old = repository.read(path, parents[0])
+        new, now = repository.read(path, full), repository.read(path, tip)
+        restored = _restored(repository, path, (old, new, now))
+        if restored != now:
+            changes.append(FileChange(path, now, restored))
+    if not changes:
+        raise NotFoundError(f"commit {commit[:12]} has been taken back already")
+    return tuple(changes)
+
+
+def _restored(
+    repository: Repository, path: str, versions: tuple[bytes | None, bytes | None, bytes | None]
+) -> bytes | None:
+    """What a file becomes: versions are before the commit, after it, and now."""
+    old, new, now = versions
+    if now in (new, old):
+        return old
+    joined = None
+    if old is not None and new is not None and now is not None:
+        joined = merge(repository.git, new, now, old)
+    if joined is None:
+        raise RefusedError(
+            f"{path} was changed again in the same lines since, it cannot be taken back alone",
+            hint=f"nothing was changed; compare with: git log -p -- {path}",
+        )
+    return joined
 
 
 def recover(repository: Repository, journal: Path) -> list[str]:
-    """Finish or drop what a killed process left; says what was found and mended."""
-    raise NotImplementedError
+    """Finish or drop what a killed process left; says what was found and mended.
+
+    Returns:
+        One sentence an item; empty when there was nothing.
+
+    Raises:
+        InputError: another process holds the journal, or an entry is damaged.
+    """
+    if not journal.is_dir():
+        return []
+    with journals.locked(journal):
+        return recover_all(repository, journal)

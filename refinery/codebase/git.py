@@ -26,7 +26,7 @@ TIMEOUT_S = 120.0
 _SAFE = {
     "core.hooksPath": os.devnull,
     "core.fsmonitor": "false",
-    "core.untrackedCache": "false",
+    "core.untrackedCache": "keep",
     "core.pager": "cat",
     "core.editor": "true",
     "core.askPass": "",
@@ -107,6 +107,15 @@ class Git:
         self.git_dir = git_dir
         self.program = program()
 
+    @cached_property
+    def common_dir(self) -> Path:
+        """Folder of what all linked work trees share: objects and branches."""
+        pointer = self.git_dir / "commondir"
+        if not pointer.is_file():
+            return self.git_dir
+        text = pointer.read_text(encoding="utf-8", errors="surrogateescape").strip()
+        return (self.git_dir / text).resolve()
+
     def run(
         self,
         *arguments: str,
@@ -128,7 +137,7 @@ class Git:
         return self._start(arguments, stdin, ok, {**self.environment, **(extra or {})})
 
     def run_as_user(
-        self, *arguments: str, ok: Sequence[int] = (0,), extra: Mapping[str, str] | None = None
+        self, *arguments: str, cwd: Path | None = None, extra: Mapping[str, str] | None = None
     ) -> bytes:
         """Run one command with the user's own settings; hooks and drivers may run.
 
@@ -137,19 +146,25 @@ class Git:
         Raises:
             GitError: the command failed.
         """
-        return self._start(arguments, b"", ok, {**self.user_environment, **(extra or {})})
+        env = {**self.user_environment, **(extra or {})}
+        return self._start(arguments, b"", (0,), env, cwd)
 
     def text(self, *arguments: str, ok: Sequence[int] = (0,)) -> str:
         """Like `run`, as text without the last newline; undecodable bytes become surrogates."""
         return os.fsdecode(self.run(*arguments, ok=ok)).removesuffix("\n")
 
     def _start(
-        self, arguments: Sequence[str], stdin: bytes, ok: Sequence[int], env: Mapping[str, str]
+        self,
+        arguments: Sequence[str],
+        stdin: bytes,
+        ok: Sequence[int],
+        env: Mapping[str, str],
+        cwd: Path | None = None,
     ) -> bytes:
         try:
             done = subprocess.run(
                 [self.program, *arguments],
-                cwd=self.root,
+                cwd=cwd or self.root,
                 env=dict(env),
                 input=stdin,
                 capture_output=True,
@@ -161,7 +176,7 @@ class Git:
         except OSError as error:
             raise GitError(arguments[0], None, str(error)) from error
         if done.returncode not in ok:
-            raise GitError(arguments[0], done.returncode, os.fsdecode(done.stderr))
+            raise GitError(arguments[0], done.returncode, os.fsdecode(done.stderr or done.stdout))
         return done.stdout
 
     @cached_property

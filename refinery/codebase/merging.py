@@ -1,0 +1,43 @@
+"""Joins a change with what the user did to the same file meanwhile."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from refinery.codebase.git import Git, GitError
+
+
+def merge(git: Git, base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
+    """Three-way merge by lines: both changes from `base` on; None when they touch.
+
+    When `ours` has other line endings than `base` throughout, the change gets those.
+    """
+    base, theirs = _with_endings_of(ours, base), _with_endings_of(ours, theirs)
+    if ours == base:
+        return theirs
+    if theirs in (base, ours):
+        return ours
+    if b"\0" in ours + base + theirs:
+        return None
+    with TemporaryDirectory(prefix="refinery-merge-") as folder:
+        names = []
+        for name, content in (("ours", ours), ("base", base), ("theirs", theirs)):
+            path = Path(folder, name)
+            path.write_bytes(content)
+            names.append(str(path))
+        try:
+            return git.run("merge-file", "-p", "--quiet", *names)
+        except GitError:
+            return None  # it ends with the number of conflicts
+
+
+def _with_endings_of(model: bytes, content: bytes) -> bytes:
+    if _is_crlf(model) and b"\r" not in content:
+        return content.replace(b"\n", b"\r\n")
+    if b"\r" not in model and _is_crlf(content):
+        return content.replace(b"\r\n", b"\n")
+    return content
+
+
+def _is_crlf(content: bytes) -> bool:
+    lines = content.count(b"\n")
+    return lines > 0 and content.count(b"\r\n") == lines == content.count(b"\r")
