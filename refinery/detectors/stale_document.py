@@ -1,8 +1,9 @@
 """The answer rests on a retrieved document although a newer one on the same subject was found."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from refinery.detectors._shared import samples
 from refinery.detectors._shared.documents import (
@@ -41,17 +42,39 @@ class _Pair:
 
 def detect(trace: Trace) -> Iterator[Signal]:
     """One signal for each answer that rests on an outdated document."""
-    found = documents(trace)
-    if len(found) < 2:
+    outdated = _outdated_ones(documents(trace))
+    if not outdated:
         return
     seen = view(trace)
     for run, text, question in _answers(seen):
-        before = [
-            d for d in found if seen.position(d.run) < seen.position(run) or run is trace.root
-        ]
-        pair = _outdated(before, text, question)
+        at = len(trace.runs) if run is trace.root else seen.position(run)
+        pair = _used(outdated, seen, at, text, question)
         if pair is not None and (signal := _signal(run, text, pair)) is not None:
             yield signal
+
+
+_Newer = tuple[tuple[str, str, str], Document]
+"""A newer document on the same subject, with the key and the dates that say so."""
+
+
+def _outdated_ones(found: Sequence[Document]) -> list[tuple[Document, list[_Newer]]]:
+    """Documents with the newer ones on the same subject; documents without any are left out."""
+    dated = [(document, dates) for document in found if (dates := document.dates())]
+    return [
+        (older, newer_ones)
+        for older, dates in dated
+        if (
+            newer_ones := [
+                (keyed, newer)
+                for newer, other_dates in dated
+                if newer is not older
+                and (keyed := date_key(dates, other_dates)) is not None
+                and newer.is_current
+                and same_subject(older, newer)
+                and not _is_future(keyed[0], keyed[2], newer.run)
+            ]
+        )
+    ]
 
 
 def _answers(seen: View) -> Iterator[tuple[Run, str, str]]:
@@ -64,22 +87,22 @@ def _answers(seen: View) -> Iterator[tuple[Run, str, str]]:
         yield root, final_text(seen.trace), ""
 
 
-def _outdated(found: Sequence[Document], answer: str, question: str) -> _Pair | None:
-    """The first outdated document the answer rests on, beside the newest on its subject."""
+def _used(
+    outdated: Sequence[tuple[Document, list[_Newer]]],
+    seen: View,
+    at: int,
+    answer: str,
+    question: str,
+) -> _Pair | None:
+    """The first outdated document an answer rests on, beside the newest on its subject."""
     lowered = question.lower()
     if any(word in lowered for word in _ABOUT_THE_PAST):
         return None
-    for older in found:
-        newer_ones = [
-            (keyed, newer)
-            for newer in found
-            if newer is not older
-            and newer.is_current
-            and same_subject(older, newer)
-            and (keyed := date_key(older, newer)) is not None
-            and not _is_future(keyed[0], keyed[2], newer.run)
-        ]
-        if not newer_ones or any(keyed[1][:4] in question for keyed, _ in newer_ones):
+    for older, all_newer in outdated:
+        newer_ones = [item for item in all_newer if seen.position(item[1].run) < at]
+        if seen.position(older.run) >= at or not newer_ones:
+            continue
+        if any(keyed[1][:4] in question for keyed, _ in newer_ones):
             continue
         (key, older_date, newer_date), newer = max(newer_ones, key=lambda item: item[0][2])
         newer_texts = [document.text for _, document in newer_ones]
@@ -119,7 +142,8 @@ def _rests_on(
     return (tuple(sorted(from_old)), False) if len(from_old) >= 2 and not from_new else ((), False)
 
 
-def _marks(text: str) -> dict[str, Value]:
+@lru_cache(maxsize=1_000)
+def _marks(text: str) -> Mapping[str, Value]:
     """Values of a text by canonical spelling; the first place of each counts."""
     found: dict[str, Value] = {}
     for value in (*numbers(text), *values(text)):

@@ -23,31 +23,36 @@ def detect(trace: Trace) -> Iterator[Signal]:
     seen = view(trace)
     if not any(run.kind in SOURCES for run in trace.runs) and not seen.calls:
         return
+    looked_up = _looked_up(seen)
     known: set[str] = set()
     for model in seen.answers:
-        sources = _sources(seen, model)
+        stated = [value for value in _checkable(model.text) if value.canonical not in known]
+        if not stated:
+            continue
+        sources = _sources(looked_up, model)
         joined = "\n".join(sources).lower()
-        made_up = [
-            value
-            for value in _checkable(model.text)
-            if value.canonical not in known and not _stands(value, joined, sources)
-        ]
+        made_up = [value for value in stated if not _stands(value, joined, sources)]
         known.update(value.canonical for value in made_up)
         if made_up:
             yield _signal(trace, model, made_up)
 
 
-def _sources(seen: View, model: ModelCall) -> list[str]:
+def _looked_up(seen: View) -> list[tuple[int, str]]:
+    """Results and documents of the trace, each with its place in it."""
+    results = [
+        (position, result_text(run))
+        for position, run in enumerate(seen.trace.runs)
+        if run.kind in SOURCES
+    ]
+    found = documents(seen.trace)
+    return results + [(seen.position(d.run), f"{d.text} {dict(d.fields)}") for d in found]
+
+
+def _sources(looked_up: Sequence[tuple[int, str]], model: ModelCall) -> list[str]:
     """Everything an answer may rest on: what the model was given, and what ran before it."""
     given = [message.text for message in model.given]
     given += [str(call.arguments) for message in model.given for call in message.tool_calls]
-    ran = [
-        text
-        for run in seen.trace.runs[: model.position]
-        if run.kind in SOURCES and (text := result_text(run))
-    ]
-    ran += [f"{d.text} {dict(d.fields)}" for d in documents(seen.trace) if d.run is not model.run]
-    return list(dict.fromkeys([*given, *ran]))
+    return list(dict.fromkeys([*given, *(t for at, t in looked_up if at < model.position)]))
 
 
 def _checkable(text: str) -> list[Value]:

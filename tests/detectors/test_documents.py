@@ -41,8 +41,8 @@ def test_the_most_telling_date_both_have_decides() -> None:
     older = _document(created="2025-01-01", effective="2024-01-01")
     newer = _document(created="2024-06-01", effective="2024-07-01")
 
-    assert date_key(older, newer) == ("effective", "2024-01-01", "2024-07-01")
-    assert date_key(newer, older) is None
+    assert date_key(older.dates(), newer.dates()) == ("effective", "2024-01-01", "2024-07-01")
+    assert date_key(newer.dates(), older.dates()) is None
 
 
 def test_an_end_of_validity_is_no_age() -> None:
@@ -53,12 +53,12 @@ def test_a_date_in_the_text_counts_when_the_fields_have_none() -> None:
     older = _document("Prices, effective 2024-03-01. Pro is $12.")
     newer = _document("Prices, effective from 2025-03-01. Pro is $15.")
 
-    assert date_key(older, newer) == ("", "2024-03-01", "2025-03-01")
+    assert date_key(older.dates(), newer.dates()) == ("", "2024-03-01", "2025-03-01")
 
 
 def test_dates_of_different_precision_order_only_when_they_differ() -> None:
-    assert date_key(_document(date="2024"), _document(date="2024-05-01")) is None
-    assert date_key(_document(date="2023"), _document(date="2024-05-01")) is not None
+    assert date_key({"date": "2024"}, {"date": "2024-05-01"}) is None
+    assert date_key({"date": "2023"}, {"date": "2024-05-01"}) is not None
 
 
 @pytest.mark.parametrize(

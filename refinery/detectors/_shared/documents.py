@@ -130,12 +130,16 @@ def parse_date(value: Json) -> str | None:
     return year.text if year else None
 
 
-def date_key(older: Document, newer: Document) -> tuple[str, str, str] | None:
-    """The most telling date both have, as (key, older date, newer date); None when none orders.
+def date_key(first: Mapping[str, str], second: Mapping[str, str]) -> tuple[str, str, str] | None:
+    """The most telling date of two documents, as (key, older date, newer date).
 
-    The documents are compared as given: None as well when the first is not the older one.
+    Args:
+        first: `Document.dates` of the one taken for the older.
+        second: those of the one taken for the newer.
+
+    Returns:
+        None when no date orders them, and when the first is not the older one.
     """
-    first, second = older.dates(), newer.dates()
     for key in sorted(first.keys() & second.keys(), key=_telling):
         a, b = first[key], second[key]
         size = min(len(a), len(b))
