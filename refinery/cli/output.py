@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeGuard
 
 import typer
 
@@ -106,15 +106,20 @@ def table(target: "Console", columns: Sequence[str], rows: Iterable[Sequence[obj
     target.print(drawn)
 
 
+def _is_moment(ns: int | None) -> TypeGuard[int]:
+    """Whether the time lies between the years 1678 and 2262: imported traces may say anything."""
+    return ns is not None and -(2**63) <= ns < 2**63
+
+
 def local_time(ns: int | None) -> str:
     """A time for people, in the machine's zone to the second; `-` when unknown."""
-    if ns is None:
+    if not _is_moment(ns):
         return "-"
     return datetime.fromtimestamp(ns / 1e9, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def iso_time(ns: int | None) -> str | None:
     """A time for programs: ISO 8601 in UTC with microseconds; None when unknown."""
-    if ns is None:
+    if not _is_moment(ns):
         return None
     return datetime.fromtimestamp(ns / 1e9, tz=UTC).isoformat(timespec="microseconds")
