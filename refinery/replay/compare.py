@@ -5,6 +5,7 @@ and called is compared: token counts, fingerprints and response ids are not the 
 """
 
 import json
+import re
 from collections.abc import Mapping
 
 from refinery import clock
@@ -15,6 +16,9 @@ from refinery.replay import canonical
 from refinery.replay.canonical import Fresh
 from refinery.replay.tape import Tape
 
+_ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,16}\b")
+_ERROR_SHOWN = 3000
+"""Characters of an error that are compared; replays cut longer ones."""
 _MESSAGE_TYPES = frozenset({"human", "ai", "system", "tool", "AIMessageChunk", "function"})
 
 
@@ -33,6 +37,17 @@ def difference(tape: Tape, output: Json) -> str | None:
     recorded = _plain(tape.output, Fresh(tape.start_ns, known))
     replayed = _plain(named, Fresh(clock.now_ns(), known))
     return _first(recorded, replayed, "")
+
+
+def is_same_error(tape: Tape, recorded: str, replayed: str) -> bool:
+    """Whether two error texts say the same, addresses in memory and the code's folder aside."""
+    repository = tape.entry.repository if tape.entry else None
+    if repository:
+        recorded = recorded.replace(f"{repository}/", "")
+    known = frozenset(tape.known)
+    left = _plain(_ADDRESS.sub("<address>", recorded), Fresh(tape.start_ns, known))
+    right = _plain(_ADDRESS.sub("<address>", replayed), Fresh(clock.now_ns(), known))
+    return bool(left[:_ERROR_SHOWN] == right[:_ERROR_SHOWN])
 
 
 def _plain(value: Json, fresh: Fresh) -> Json:

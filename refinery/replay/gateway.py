@@ -90,6 +90,8 @@ class Gateway:
         for server in (self._tcp, self._unix):
             server.shutdown()
             server.server_close()
+        with self._lock:
+            self._sessions.clear()  # connections that are still open get no more answers
         self.socket_path.unlink(missing_ok=True)
 
 

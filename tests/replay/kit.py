@@ -44,7 +44,7 @@ def stock(item: str) -> str:
     return f"{count.read_text().strip()} x {item}"
 ''',
     "count.txt": "7\n",
-    "shop.py": '''
+    "shop.py": """
 from pathlib import Path
 
 from langchain_openai import ChatOpenAI
@@ -81,7 +81,7 @@ agent = graph.compile(name="clerk")
 def answer(request):
     result = agent.invoke({"messages": [("user", request["question"])]})
     return {"answer": result["messages"][-1].content}
-''',
+""",
 }
 
 
