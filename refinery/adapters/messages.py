@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from refinery import clock
 from refinery.adapters._shared import conversation, reading
 from refinery.adapters._shared.conversation import Conversation
 from refinery.errors import TraceFormatError
@@ -164,7 +165,8 @@ def _feedback(trace: Trace, about: Mapping[str, Json]) -> tuple[Feedback, ...]:
             value={"outcome": outcome, "expectation": None, "checks": []} if outcome else None,
             correction=judging,
             source="api",
-            created_ns=root.end_ns or 0,
+            # A file dated in the future must not outrank what a person says later.
+            created_ns=min(root.end_ns or 0, clock.now_ns()),
         ),
     )
 
