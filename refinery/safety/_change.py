@@ -35,6 +35,11 @@ def text(content: bytes | None) -> str:
     return (content or b"").decode("utf-8", "replace")
 
 
+def whole(text: str) -> str:
+    """The text with lone surrogates, which RE2 cannot read, as question marks."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 @dataclass(frozen=True, slots=True)
 class ChangedLines:
     """Lines that differ between two versions of a file."""
@@ -114,7 +119,7 @@ def strings(tree: ast.Module) -> Iterator[tuple[int, str]]:
     names = _bound_once(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.expr) and (value := _folded(node, names)):
-            yield getattr(node, "lineno", 0), value
+            yield getattr(node, "lineno", 0), whole(value)
 
 
 def _bound_once(tree: ast.Module) -> dict[str, str]:

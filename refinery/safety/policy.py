@@ -17,6 +17,7 @@ from refinery.model.patch import Patch
 from refinery.model.trace import Json
 from refinery.model.verdict import GuardReport, Outcome, Remark
 from refinery.ports import GuardInput
+from refinery.safety import _diff
 from refinery.safety._review import ROOM
 
 TIMEOUT_S = 60.0
@@ -53,6 +54,8 @@ def _mismatches(patch: Patch, given: GuardInput) -> list[Remark]:
     text = f"{patch.base_commit}\n{patch.diff}".encode("utf-8", "surrogateescape")
     if hashlib.sha256(text).hexdigest() != patch.digest:
         found.append(_blocked("policy", "the digest does not belong to this base and diff"))
+    if not _diff.tells(patch.diff, patch.changes):
+        found.append(_blocked("policy", "the diff does not say what the patch does"))
     return found
 
 

@@ -119,7 +119,7 @@ def _count(pattern: str, text: str) -> int:
 
 def _flat(text: str) -> str:
     """Text without case and with single spaces, so that wrapping hides no copy."""
-    return " ".join(text.casefold().split())
+    return " ".join(_change.whole(text).casefold().split())
 
 
 def _flat_traces(texts: tuple[str, ...]) -> list[str]:

@@ -16,23 +16,23 @@ from refinery.ports import GuardInput
 from refinery.safety import _change
 from refinery.safety._forms import TOKENS
 
+_NAMED = (
+    r"(?:^|[^/.\w])[\w-]{0,60}(?:passw(?:or)?d|passphrase|pwd|secret|api[_-]?key|access[_-]?key"
+    r"|auth[_-]?token|access[_-]?token|private[_-]?key|credential)s?"
+)
 _CONTEXT = {
     "private key": r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY)",
     "password in a URL": r"://[^\s/:@\"']{1,100}:([^\s/:@\"'{}$<>]{3,200})@",
     "bearer token": r"(?i)\b(?:bearer|basic) ([A-Za-z0-9._~+/-]{20,1000}={0,2})",
-    "assigned secret": (
-        r"(?i)(?:passw(?:or)?d|passphrase|pwd|secret|api[_-]?key|access[_-]?key|auth[_-]?token"
-        r"|access[_-]?token|private[_-]?key|credential)s?[\"']?\]?\s{0,5}(?::\s{0,5}str\s{0,5})?"
-        r"(?:=|:=|:|=>|,)\s{0,5}[\"']([^\"'\s]{6,200})[\"']"
-    ),
-    "secret in prose": (
-        r"(?i)\b(?:password|passphrase|passcode|api key|access token|secret(?: key| token)?)"
-        r"(?: is| =|:|=)\s{1,3}[\"'`]?([^\s\"'`,;]{8,200})"
-    ),
+    "assigned secret": rf"(?i){_NAMED}[\"']?\]?\s{{0,5}}(?::\s{{0,5}}str\s{{0,5}})?"
+    r"(?:=|:=|:|=>)\s{0,5}[\"']([^\"'\s]{6,200})[\"']",
+    "passed secret": rf"(?i){_NAMED}[\"']\s{{0,5}},\s{{0,5}}[\"']([^\"'\s]{{6,200}})[\"']",
+    "secret in prose": r"(?i)(?:\b|_)(?:password|passphrase|passcode|api key|access token"
+    r"|secret(?: key| token)?)(?:(?: is|:)\s{1,3}|=)[\"'`]?([^\s\"'`,;]{8,200})",
 }
 """Secrets known by what stands around them; group 1 is the secret."""
 _PLACEHOLDER = (
-    r"(?i)^(?:[\[<{(].{0,200}|\$.*|%.*|x{3,}.*|\*{3,}.*|\.{3,}.*|your.{0,100}|.{0,100}(?:example"
+    r"(?i)^(?:[\[<{(].{0,200}|.{0,100}\.\.\.|\$.*|%.*|x{3,}.*|\*{3,}.*|\.{3,}.*|your.{0,100}|.{0,100}(?:example"
     r"|placeholder|changeme|change-me|redacted|dummy|not-?needed|unused|fake|replace).{0,100}"
     r"|none|null|true|false|test|testing|os\.environ.*|env[:.].*|self\..*|get_.*|required|string"
     r"|password|secret|token|api[_-]?key)$"
@@ -72,11 +72,17 @@ Found = tuple[str, int, str, Outcome]
 
 def _secrets(path: str, content: bytes) -> Iterator[Found]:
     text = _change.text(content)
-    yield from _in_text(text, 1)
-    if _change.is_python(path) and (tree := _change.parsed(content)):
+    tree = _change.parsed(content) if _change.is_python(path) else None
+    if tree:
+        yield from (one for one in _in_text(text, 1) if one[0] != "secret in prose")
         for line, value in dict.fromkeys(_change.strings(tree)):
             yield from _in_text(value, line)
-    else:  # a token split over lines, as prose wraps it
+        for number, line_text in enumerate(text.splitlines(), 1):
+            if comment := line_text.partition("#")[2]:
+                yield from _in_text(comment, number)
+    else:
+        yield from _in_text(text, 1)
+        # a token split over lines, as prose wraps it
         for kind, _, secret, outcome in _in_text(re.sub(r"\\?\s*\n\s*", "", text), 0):
             if kind in TOKENS:
                 yield kind, 0, secret, outcome
@@ -103,7 +109,8 @@ def _known_forms(text: str) -> Iterator[tuple[str, str, int]]:
     for kind, pattern in _CONTEXT.items():
         for found in _re2(pattern).finditer(text):
             secret = found[1]
-            is_word = kind == "secret in prose" and not _has_digit_and_letter(secret)
+            is_loose = kind in ("secret in prose", "passed secret")
+            is_word = is_loose and not _has_digit_and_letter(secret)
             if not _is_placeholder(secret) and not is_word:
                 yield kind, secret, found.start(1)
 
@@ -148,6 +155,7 @@ def _second_opinion(change: FileChange) -> Iterator[Found]:
     from detect_secrets.core.scan import scan_line
     from detect_secrets.settings import get_settings, transient_settings
 
+    seen: set[str] = set()
     with transient_settings({"plugins_used": [{"name": name} for name in _DETECTORS]}):
         get_settings().disable_filters(
             "detect_secrets.filters.allowlist.is_line_allowlisted",
@@ -155,6 +163,9 @@ def _second_opinion(change: FileChange) -> Iterator[Found]:
             "detect_secrets.filters.heuristic.is_lock_file",
         )
         for number, line in _change.changed_lines(change).added:
+            if line in seen:
+                continue
+            seen.add(line)
             for found in scan_line(line[:_MAX_LINE]):
                 secret = str(found.secret_value)
                 is_fine = _is_placeholder(secret) or len(secret) < 6
@@ -180,6 +191,8 @@ _AWS = "AK" + "IA" + "Q3EGVN5TZX7YWKPM"
 _BASE64 = base64.b64encode(_KEY.encode()).decode()
 
 PASSES = [
+    _given('NAMES = ("model", "model_api_key", "budget_usd")\n'),
+    _given("password = found[1]\nx = f(password=value1)\n"),
     _given('COMMIT = "0699331aabbccddeeff00112233445566778899a"\n'),
     _given('password = os.environ["DB_PASSWORD"]\n'),
     _given('api_key = "your-api-key"\nTOKEN = "<token>"\n'),
@@ -192,6 +205,9 @@ PASSES = [
 ]
 REFUSED = [
     _given(f'K = "{_KEY}"\n'),
+    _given('setenv("DB_PASSWORD", "hunter2hunter2")\n'),
+    _given("x = 1  # the password is Tr0ub4dor&3x\n"),
+    _given("DB_PASSWORD=Tr0ub4dor3x\n", path="a.txt"),
     _given(f"Use {_KEY} to log in.\n", path="a.md"),
     _given(f'K = "{_KEY[:9]}" + "{_KEY[9:]}"\n'),
     _given(f'A = "{_KEY[:9]}"\nB = "{_KEY[9:]}"\nK = A + B\n'),
