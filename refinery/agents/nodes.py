@@ -18,7 +18,7 @@ from refinery.codebase.locate import attach
 from refinery.codebase.repository import Repository
 from refinery.detectors import diagnose, observe
 from refinery.errors import EditError, RefusedError
-from refinery.knowledge.library import Library, Passage
+from refinery.knowledge.library import Library
 from refinery.llm.router import Model
 from refinery.model.codec import decode, encode
 from refinery.model.failure import Diagnosis, Finding
@@ -42,7 +42,8 @@ class Parts:
     repository: Repository
     home: Path
     settings: Settings
-    library: Library
+    open_library: Callable[[], Library]
+    """Opens the guides; one process owns their index, so it is closed after use."""
     model: Model | None
     commit: Callable[[Patch, Hypothesis, FixState], Change]
     """Commits an approved patch and writes it into the ledger."""
@@ -88,24 +89,32 @@ def hypothesise(parts: Parts, state: FixState) -> FixState:
     """Propose changes: by the generator when a model is set, else by the playbook."""
     trace = parts.load_trace(state["trace_id"])
     found = decode(Diagnosis, state["diagnosis"])
-    proposed: Sequence[Hypothesis]
-    if parts.model is None:
-        proposed = playbook.propose(
-            found.findings, trace, parts.repository.root, lambda topic: _cite(parts, topic)
-        )
-    else:
-        proposed = generate(
-            GeneratorTask(
-                trace=trace,
-                diagnosis=found,
-                model=parts.model,
-                repository=parts.repository,
-                passages=tuple(_passages(parts, _topic(found.findings))),
-                expectation=state.get("expectation"),
-            )
-        )
+    with parts.open_library() as library:
+        proposed = _proposed(parts, state, (trace, found), library)
     parts.say(f"{_count(proposed, 'hypothesis', 'hypotheses')} to try")
     return {"hypotheses": [encode(hypothesis) for hypothesis in proposed]}
+
+
+def _proposed(
+    parts: Parts, state: FixState, case: tuple[Trace, Diagnosis], library: Library
+) -> list[Hypothesis]:
+    trace, found = case
+
+    def cite(topic: str) -> tuple[str, ...]:
+        return tuple(passage.citation for passage in library.search(topic, 2))
+
+    if parts.model is None:
+        return playbook.propose(found.findings, trace, parts.repository.root, cite)
+    return generate(
+        GeneratorTask(
+            trace=trace,
+            diagnosis=found,
+            model=parts.model,
+            repository=parts.repository,
+            passages=tuple(library.search(_topic(found.findings), PASSAGES)),
+            expectation=state.get("expectation"),
+        )
+    )
 
 
 def draft(parts: Parts, state: FixState) -> FixState:
@@ -195,15 +204,8 @@ def _count(items: Sequence[object], one: str, many: str = "") -> str:
 
 
 def _topic(findings: Sequence[Finding]) -> str:
-    return " ".join(f"{finding.category} {finding.title}" for finding in findings[:3])
-
-
-def _passages(parts: Parts, topic: str) -> list[Passage]:
-    return parts.library.search(topic.replace("_", " "), PASSAGES)
-
-
-def _cite(parts: Parts, topic: str) -> tuple[str, ...]:
-    return tuple(f"{p.guide}#{p.heading}" for p in _passages(parts, topic)[:2])
+    words = " ".join(f"{finding.category} {finding.title}" for finding in findings[:3])
+    return words.replace("_", " ")
 
 
 def _located(findings: Sequence[Finding]) -> tuple[tuple[str, int, int], ...]:

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -202,7 +203,7 @@ def _open_graph(
         repository=repository,
         home=folder,
         settings=workspace.settings,
-        library=open_library(workspace),
+        open_library=partial(open_library, workspace),
         model=connect_model(workspace, model),
         commit=lambda patch, hypothesis, state: changes.commit_change(
             repository,

@@ -77,8 +77,11 @@ def test_stale_documents_are_sorted_in_the_located_retriever(repository: Path) -
     assert "-        return ranked[: self.k]" in diff
     added = [line for line in diff.splitlines() if line.startswith("+ ")]
     assert added == [
-        "+        return sorted(ranked[: self.k], key=lambda document: "
-        'str(document.metadata.get("updated", "")), reverse=True)'
+        "+        return sorted(",
+        "+            ranked[: self.k],",
+        '+            key=lambda document: str(document.metadata.get("updated", "")),',
+        "+            reverse=True,",
+        "+        )",
     ]
 
 
@@ -88,7 +91,7 @@ def test_stale_documents_are_sorted_in_a_method_of_the_located_class(repository:
 
     found = playbook.propose([given], trace({"documents": DOCUMENTS}), repository)
 
-    assert "sorted(ranked" in planned(repository, found[0])
+    assert "+        return sorted(" in planned(repository, found[0])
 
 
 def test_stale_documents_get_a_sentence_in_a_text_prompt(repository: Path) -> None:

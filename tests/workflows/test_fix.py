@@ -2,74 +2,25 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from refinery.model.trace import Label
+from refinery.codebase.repository import Repository
+from refinery.errors import RefineryError
 from refinery.model.verdict import Verdict
-from refinery.replay.wire import ModelReply, ModelRequest
-from refinery.workflows import changes, traces
-from refinery.workflows.fix import Decision, FixOutcome, FixRequest, fix, resume, to_document
-from refinery.workflows.record import record_inputs
-from refinery.workflows.wiring import Workspace, open_workspace
+from refinery.workflows import changes
+from refinery.workflows.fix import Decision, FixOutcome, fix, resume, to_document
+from refinery.workflows.wiring import open_workspace
 from tests.fakes.model_server import ModelServer
-from tests.kits.repositories import git, make_repository
-from tests.samples import shop_agent
+from tests.kits.repositories import git
+from tests.workflows.shop import Shop
 
 pytestmark = pytest.mark.slow
 PROJECT = Path(__file__).parents[2]
-
-
-def first_note(request: ModelRequest) -> ModelReply:
-    """Answers with the first note of the prompt, or the newest when it is told to."""
-    system = next(m.text for m in request.messages if m.role == "system")
-    notes = re.findall(r"^\[(\S+)\] (.*)$", system, re.MULTILINE)
-    if "most recent" in system:
-        notes.sort(reverse=True)
-    return ModelReply(text=notes[0][1] if notes else "I do not know.", model=request.model)
-
-
-@dataclass
-class Shop:
-    """A recorded failing and a recorded passing run, labelled."""
-
-    root: Path
-    workspace: Workspace
-    failing: str
-    passing: str
-
-    def request(self, **more: object) -> FixRequest:
-        trace = traces.resolve(self.workspace, self.failing)
-        return FixRequest(trace=trace, repository=self.root, **more)
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelServer]:
-    with ModelServer(first_note) as running:
-        monkeypatch.setenv("OPENAI_BASE_URL", running.url + "/v1")
-        monkeypatch.setenv("OPENAI_API_KEY", "test")
-        yield running
-
-
-@pytest.fixture
-def shop(server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
-    root = make_repository(tmp_path / "shop", shop_agent.FILES)
-    monkeypatch.chdir(root)
-    workspace = open_workspace(root)
-    inputs = [shop_agent.FAILING, shop_agent.PASSING]
-    failing, passing = (r.trace_id for r in record_inputs(workspace, inputs, root))
-    assert failing and passing
-    right = (f"contains@answer:{shop_agent.RIGHT}",)
-    traces.label(workspace, failing, Label("fail", "the newest note counts", right))
-    traces.label(workspace, passing, Label("pass", None, ("contains@answer:costs nothing",)))
-    return Shop(root, workspace, failing, passing)
 
 
 def approve(outcome: FixOutcome) -> Decision:
@@ -128,8 +79,6 @@ def test_rollback_restores_the_file_byte_for_byte(shop: Shop) -> None:
     source = (shop.root / "app.py").read_bytes()
     fix(shop.workspace, shop.request(), approve, quiet)
     assert (shop.root / "app.py").read_bytes() != source
-
-    from refinery.codebase.repository import Repository
 
     changes.rollback(Repository.open(shop.root), shop.workspace.home, "latest")
 
@@ -227,8 +176,6 @@ def test_a_patch_is_refused_when_the_branch_has_moved_on(shop: Shop) -> None:
     (shop.root / "app.py").write_text("# rewritten\n")
     git(shop.root, "commit", "-qam", "rewrite")
     head = git(shop.root, "rev-parse", "HEAD")
-
-    from refinery.errors import RefineryError
 
     with pytest.raises(RefineryError):
         resume(open_workspace(shop.root), outcome.session_id, approve, quiet)

@@ -120,7 +120,10 @@ def _with_sorted_return(
     lines = source.splitlines(keepends=True)
     first_line = min([function.lineno, *(d.lineno for d in function.decorator_list)])
     body = "".join(lines[first_line - 1 : function.end_lineno])
-    replacement = f"sorted({segment}, key=lambda document: {reader}, reverse=True)"
+    indent = " " * (last.col_offset + 4)
+    parts = (segment, f"key=lambda document: {reader}", "reverse=True")
+    lines_of_call = "".join(f"{indent}{part},\n" for part in parts)
+    replacement = f"sorted(\n{lines_of_call}{indent[4:]})"
     head, found, tail = body.rpartition(segment)
     return f"{head}{replacement}{tail}".rstrip("\n") if found else None
 

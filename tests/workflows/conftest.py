@@ -1,0 +1,5 @@
+"""Fixtures of the tests of whole workflows."""
+
+from tests.workflows.shop import server, shop
+
+__all__ = ["server", "shop"]
