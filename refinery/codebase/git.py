@@ -33,7 +33,6 @@ _SAFE = {
     "core.sshCommand": "false",
     "core.gitProxy": "",
     "core.alternateRefsCommand": "",
-    "core.attributesFile": os.devnull,
     "core.protectHFS": "true",
     "core.protectNTFS": "true",
     "core.fsync": "all",
@@ -51,7 +50,6 @@ _SAFE = {
 _ENVIRONMENT = {
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": os.devnull,
-    "GIT_ATTR_NOSYSTEM": "1",
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_ASKPASS": "false",
     "GIT_SSH_COMMAND": "false",
@@ -141,7 +139,8 @@ class Git:
     ) -> bytes:
         """Run one command with the user's own settings; hooks and drivers may run.
 
-        Only for commands that read settings as text, and for hooks the user asked for.
+        Only for hooks the user asked for. Even harmless commands run something: `check-attr`
+        asks the file system monitor.
 
         Raises:
             GitError: the command failed.
@@ -186,6 +185,7 @@ class Git:
         for name in _CARRIED:
             if values := self._config.get(name.lower().encode()):
                 settings[name] = os.fsdecode(values[-1])
+        settings["core.attributesFile"] = self._attributes_file()
         for name in self._drivers():
             settings[name] = "false" if name.lower().endswith(".required") else ""
         return {**self._base(), **_ENVIRONMENT, **_as_variables(settings)}
@@ -227,6 +227,13 @@ class Git:
                 key = section.lower() + b"." + middle + dot + last.lower()
                 found.setdefault(key, []).append(value)
         return found
+
+    def _attributes_file(self) -> str:
+        """The user's own attributes: text that says which paths git converts or filters."""
+        if values := self.user_values("core.attributesFile"):
+            return str(Path(values[-1]).expanduser())
+        base = os.environ.get("XDG_CONFIG_HOME") or str(Path("~/.config").expanduser())
+        return str(Path(base, "git", "attributes"))
 
     def _drivers(self) -> list[str]:
         return [os.fsdecode(name) for name in self._config if _DRIVER.fullmatch(name)]

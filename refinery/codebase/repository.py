@@ -150,7 +150,7 @@ class Repository:
         """Which of the paths have a `filter` attribute, the user's attribute files included."""
         if not paths:
             return set()
-        listed = self.git.run_as_user("check-attr", "-z", "filter", "--", *paths)
+        listed = self.git.run("check-attr", "-z", "filter", "--", *paths)
         fields = [os.fsdecode(item) for item in listed.split(b"\0")]
         triples = zip(fields[0::3], fields[1::3], fields[2::3], strict=False)
         return {path for path, _, value in triples if value not in ("unspecified", "unset")}
