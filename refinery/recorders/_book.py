@@ -176,7 +176,7 @@ class Book:
         self._send(run)
 
     def _send(self, run: OpenRun) -> None:
-        self.sink.put(
+        is_taken = self.sink.put(
             View(
                 key=run.fields["run_id"],
                 size_bytes=run.size_bytes + 500,
@@ -189,6 +189,8 @@ class Book:
                 extra=dict(run.extra),
             )
         )
+        if is_taken:
+            run.entry = None  # told once: it holds the diff of everything uncommitted
 
 
 def _place(run_id: str, parent: _Place | None) -> tuple[_Place, int]:

@@ -4,11 +4,13 @@ Read once a process, by a thread of its own, as soon as recording is really on; 
 for it, the host never does. git runs with everything off that could start another program.
 """
 
+import atexit
 import os
 import shlex
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +64,8 @@ class OriginReader:
 
     def __init__(self, project_root: Path | None = None) -> None:
         self._start = project_root or Path.cwd()
-        self._done = threading.Event()
+        self._answered = threading.Event()
+        self._is_read = False
         self._origin = Origin(None, None, None, None, None)
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -77,25 +80,31 @@ class OriginReader:
                 self._thread.start()
 
     def get(self) -> Origin:
-        """The origin; waits at most for three git calls."""
+        """The origin, waiting for git at most `3 * GIT_S`, or until `hurry` is called."""
         self.begin()
-        self._done.wait(3 * GIT_S)
+        self._answered.wait(3 * GIT_S)
         return self._origin
+
+    def hurry(self) -> None:
+        """Have `get` answer with what is known: the process ends, and its runs matter more."""
+        self._answered.set()
 
     def after_fork(self) -> None:
         """A child has no reading thread: what its parent had not read yet is read again."""
         self._lock = threading.Lock()
-        if not self._done.is_set():
-            self._done = threading.Event()
+        if not self._is_read:
+            self._answered = threading.Event()
             self._thread = None
 
     def _read(self) -> None:
         try:
-            self._origin = read_origin(self._start)
+            for origin in read_origin(self._start):
+                self._origin = origin
         except Exception:  # noqa: BLE001, S110  # an unknown origin is an answer, see `Origin`
             pass
         finally:
-            self._done.set()
+            self._is_read = True
+            self._answered.set()
 
 
 _readers: dict[Path, OriginReader] = {}
@@ -104,9 +113,17 @@ _readers: dict[Path, OriginReader] = {}
 def shared_reader(project_root: Path | None = None) -> OriginReader:
     """The one reader of this process for a folder (default: the working directory)."""
     start = project_root or Path.cwd()
-    if not _readers and hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_after_fork)
+    if not _readers:
+        # Runs before the sink's own, which was registered earlier.
+        atexit.register(_hurry)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=_after_fork)
     return _readers.setdefault(start, OriginReader(start))
+
+
+def _hurry() -> None:
+    for reader in _readers.values():
+        reader.hurry()
 
 
 def _after_fork() -> None:
@@ -114,23 +131,27 @@ def _after_fork() -> None:
         reader.after_fork()
 
 
-def read_origin(start: Path) -> Origin:
-    """Ask git about the repository around a folder."""
+def read_origin(start: Path) -> Iterator[Origin]:
+    """Ask git about the repository around a folder; each answer knows more than the one before."""
     start = Path(os.path.realpath(start))
     project = home.project_root(start)
-    top = _git(project or start, "rev-parse", "--show-toplevel") if project else None
-    root = os.path.realpath(top.strip()) if top else (str(project) if project else None)
-    folder = os.path.relpath(project, root) if project and root else None
-    if not top:
-        return Origin(root, folder, None, None, None)
-    commit = (_git(Path(str(root)), "rev-parse", "--verify", "HEAD") or "").strip() or None
+    if project is None:
+        return
+    yield Origin(str(project), ".", None, None, None)
+    top = _git(project, "rev-parse", "--show-toplevel")
+    if top is None:
+        return
+    root = os.path.realpath(top.strip())
+    folder = os.path.relpath(project, root)
+    commit = (_git(Path(root), "rev-parse", "--verify", "HEAD") or "").strip() or None
+    yield Origin(root, folder, commit, None, None)
     if commit is None:
-        return Origin(root, folder, None, None, None)
+        return
     diff = _git(
-        Path(str(root)), "diff", "--binary", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD"
+        Path(root), "diff", "--binary", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD"
     )
     kept = diff if diff and len(diff) <= MAX_DIFF_BYTES else None
-    return Origin(root, folder, commit, kept, None if diff is None else bool(diff))
+    yield Origin(root, folder, commit, kept, None if diff is None else bool(diff))
 
 
 def entry_point(entry: Entry, origin: Origin) -> EntryPoint:

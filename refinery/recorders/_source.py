@@ -25,6 +25,7 @@ _FRAMES = 12
 _METHODS = {
     "tool": ("_run", "_arun"),
     "retriever": ("_get_relevant_documents", "_aget_relevant_documents"),
+    "llm": ("_generate", "_agenerate", "_call"),
     "chain": ("invoke", "ainvoke"),
 }
 """Methods a user's own subclass writes, by the kind of the run."""
@@ -136,6 +137,7 @@ def describe(
     )
 
 
+@functools.lru_cache(maxsize=4096)
 def relative(filename: str, root: str | None) -> str:
     """A file's path relative to a root with forward slashes; absolute when outside it."""
     path = os.path.realpath(filename)

@@ -1,5 +1,6 @@
 """One line of the spool: a view of one run, finished on the writer thread."""
 
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -42,20 +43,27 @@ class View:
     origin: Callable[[], Origin]
     subject: _source.Subject | None = None
     entry: Entry | None = None
-    """Set on root runs."""
+    """Set on the first view of a root run; the store joins the views of a run."""
     extra: dict[str, Any] = field(default_factory=dict)
     """More for `metadata["refinery"]`."""
+
+    def absorb(self, earlier: "View") -> None:
+        """Take over what only an earlier view, which is not written now, would have told."""
+        self.entry = self.entry or earlier.entry
 
     def document(self) -> dict[str, Any]:
         """`{"run", "source", "project"}`; secrets are replaced unless `REFINERY_REDACT=0`."""
         origin = self.origin() if self.subject or self.entry else None
         encoded = encode_run(Run(**self.fields))
-        point = encode(entry_point(self.entry, origin)) if self.entry and origin else None
+        argument = encode(self.entry.argument) if self.entry else None
         ours: dict[str, Json] = encode(self.extra)
         if replace := redaction():
-            ours |= _redacted(encoded, point, replace)
-        if point and origin:
-            ours |= {"entry_point": point, **_notes(origin)}
+            (argument, clean), counts = replace([argument, _secret_bearing(encoded)])
+            encoded.update(clean)
+            ours |= {"redacted": counts} if counts else {}
+        if self.entry and origin:
+            point = _point(self.entry.kind, self.entry.target, origin, replace is not None)
+            ours |= {"entry_point": {**point, "argument": argument}, **_notes(origin)}
         if self.subject and origin:
             reference = _source.describe(self.subject, origin.root, origin.commit, origin.dirty)
             encoded["code"] = encode(reference)
@@ -71,20 +79,18 @@ def redaction() -> Redact | None:
     return redact
 
 
-def _redacted(
-    encoded: dict[str, Json], point: dict[str, Json] | None, replace: Redact
-) -> dict[str, Json]:
-    """Replace secrets in a run and its entry point; returns how many of each kind there were.
+def _secret_bearing(encoded: dict[str, Json]) -> dict[str, Json]:
+    return {name: encoded[name] for name in SECRET_BEARING if name in encoded}
 
-    One call for all of it, so that one secret has one token in the whole view.
-    """
-    parts = {name: encoded[name] for name in SECRET_BEARING if name in encoded}
-    told = {name: point[name] for name in ("target", "argument", "dirty_diff")} if point else {}
-    (clean, clean_point), counts = replace([parts, told])
-    encoded.update(clean)
-    if point:
-        point.update(clean_point)
-    return {"redacted": counts} if counts else {}
+
+@functools.lru_cache(maxsize=64)
+def _point(kind: str, target: str, origin: Origin, is_redacted: bool) -> dict[str, Json]:
+    """An entry point without its argument; made once, for its diff may be large."""
+    point: dict[str, Json] = encode(entry_point(Entry(kind, target), origin))
+    if is_redacted:
+        for name in ("target", "dirty_diff"):
+            point[name], _ = redact(point[name])
+    return point
 
 
 def _notes(origin: Origin) -> dict[str, Json]:

@@ -229,7 +229,7 @@ class RefineryCallbackHandler(BaseCallbackHandler):
                 about.get("invocation_params") or {}, about.get("metadata") or {}, taker
             ),
         }
-        self._start(serialized, about, fields, taker, None)
+        self._start(serialized, about, fields, taker, _source.owner())
 
     def _start(
         self,

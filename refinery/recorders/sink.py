@@ -52,6 +52,10 @@ class Record(Protocol):
     size_bytes: int
     """Estimated size, for the bound of the queue."""
 
+    def absorb(self, earlier: Any) -> None:
+        """Take over what only an earlier record of the same key, not to be written, tells."""
+        ...
+
     def document(self) -> dict[str, Any]:
         """The JSON document; called once, on the writer thread."""
         ...
@@ -173,7 +177,8 @@ class SpoolSink:
         freed = 0
         for record in records:
             freed += record.size_bytes
-            latest.pop(record.key, None)
+            if earlier := latest.pop(record.key, None):
+                record.absorb(earlier)
             latest[record.key] = record
         lines = []
         for record in latest.values():

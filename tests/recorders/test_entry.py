@@ -12,6 +12,9 @@ import pytest
 from langchain_core.messages import AIMessage
 
 import refinery
+from refinery.model.codec import decode_run, encode_run
+from refinery.model.merge import merge
+from refinery.model.trace import Run
 from refinery.recorders.entry import TargetError, load_target, plain, run_one
 
 ROOT = Path(refinery.__file__).parents[1]
@@ -97,6 +100,7 @@ def build(node, **options):
 
 graph = build(say)
 async_graph = build(asay)
+nested_async_graph = build(async_graph)
 remembering = build(say, checkpointer=InMemorySaver())
 
 async def call_graph(q):
@@ -133,13 +137,13 @@ def run_job(
 
 
 def recorded(root: Path) -> dict[str, dict[str, Any]]:
-    """Last view of each run in the spool, by run id."""
-    views = [
-        json.loads(line)["run"]
-        for path in (root / "spool").glob("*.jsonl")
-        for line in path.read_text().splitlines()
-    ]
-    return {run["run_id"]: run for run in views}
+    """Runs in the spool by run id, joined as a store would."""
+    joined: dict[str, Run] = {}
+    for path in (root / "spool").glob("*.jsonl"):
+        for line in path.read_text().splitlines():
+            run = decode_run(json.loads(line)["run"])
+            joined[run.run_id] = merge(joined[run.run_id], run) if run.run_id in joined else run
+    return {run_id: encode_run(run) for run_id, run in joined.items()}
 
 
 @pytest.fixture
@@ -210,11 +214,8 @@ def test_a_function_that_calls_several_chains_in_threads_is_one_trace(project: P
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["chains:graph", "chains:remembering"])
-def test_a_graph_is_its_own_root_and_adopts_runs_of_lost_threads(
-    project: Path, target: str
-) -> None:
-    _, (answer,) = run_job(project, target, [{"q": "you"}])
+def test_a_graph_is_its_own_root_and_adopts_runs_of_lost_threads(project: Path) -> None:
+    _, (answer,) = run_job(project, "chains:graph", [{"q": "you"}])
 
     runs = recorded(project)
     assert answer["status"] == "ok"
@@ -222,15 +223,6 @@ def test_a_graph_is_its_own_root_and_adopts_runs_of_lost_threads(
     assert runs[answer["trace_id"]]["name"] == "LangGraph"
     assert sorted(run["name"] for run in runs.values()) == ["LangGraph", "say", "strip"]
     assert {run["trace_id"] for run in runs.values()} == {answer["trace_id"]}
-
-
-@pytest.mark.slow
-def test_asynchronous_targets_run_too(project: Path) -> None:
-    for target, argument in (("chains:async_graph", {"q": "x"}), ("chains:call_graph", "x")):
-        _, answers = run_job(project, target, [argument, argument])
-
-        assert [a["status"] for a in answers] == ["ok", "ok"], answers
-        assert answers[1]["output"]["messages"][0]["content"] == "async"
 
 
 @pytest.mark.slow
@@ -320,7 +312,8 @@ def test_with_recording_off_the_target_still_runs(
 @pytest.fixture
 def importable(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(project))
-    monkeypatch.delitem(sys.modules, "agent", raising=False)
+    for name in ("agent", "chains"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
 
 
 @pytest.mark.usefixtures("importable")
@@ -341,6 +334,26 @@ def test_callables_of_every_sort_are_settled(target: str, argument: Any, output:
 
     assert outcome.output == output
     assert outcome.trace_id is None
+
+
+@pytest.mark.usefixtures("importable")
+@pytest.mark.parametrize(
+    ("target", "argument", "text"),
+    [
+        ("chains:async_graph", {"q": "x"}, "async"),
+        ("chains:call_graph", "x", "async"),
+        ("chains:nested_async_graph", {"q": "x"}, "async"),
+        ("chains:remembering", {"q": "x"}, "to x"),
+        ("chains:graph", {"q": "x"}, "to x"),
+    ],
+)
+def test_graphs_run_by_the_side_they_have(target: str, argument: Any, text: str) -> None:
+    loaded = load_target(target)
+
+    for _ in range(2):
+        outcome = run_one(loaded, argument)
+        assert outcome.status == "ok", outcome
+        assert outcome.output["messages"][-1]["content"] == text
 
 
 @pytest.mark.usefixtures("importable")

@@ -265,6 +265,22 @@ def test_a_model_call_keeps_messages_in_langsmiths_shape(pair: Any) -> None:
     assert run.usage is None
 
 
+class OwnModel(GenericFakeChatModel):
+    def _generate(self, *args: Any, **kwargs: Any) -> Any:
+        return super()._generate(*args, **kwargs)
+
+
+def test_a_model_of_the_users_own_knows_its_source(pair: Any) -> None:
+    config, sink, _ = pair
+
+    OwnModel(messages=iter([AIMessage("x")])).invoke("hi", config)
+    scripted("x").invoke("hi", config)
+
+    own, library = sink.runs
+    assert own.code and own.code.qualname == "OwnModel._generate"
+    assert library.code is None
+
+
 def test_thread_user_tags_and_metadata_are_kept(pair: Any) -> None:
     config, sink, _ = pair
     about = {"thread_id": "T9", "user_id": "u1", "team": "billing"}

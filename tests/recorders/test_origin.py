@@ -1,10 +1,18 @@
+import os
+import shlex
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from refinery.recorders import _origin
-from refinery.recorders._origin import Entry, OriginReader, entry_point, read_origin
+from refinery.recorders._origin import Entry, Origin, OriginReader, entry_point
 from tests.kits.repositories import git, make_repository
+
+
+def read_origin(folder: Path) -> Origin:
+    return OriginReader(folder).get()
 
 
 def test_a_clean_repository_has_a_commit_and_no_diff(tmp_path: Path) -> None:
@@ -107,6 +115,25 @@ def test_the_reader_reads_once_and_answers_every_time(tmp_path: Path) -> None:
     assert reader.get() is first
 
 
+def test_a_process_that_ends_does_not_wait_for_git(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_repository(tmp_path / "repo", {"a.py": "x = 1\n"})
+    slow = tmp_path / "bin" / "git"
+    slow.parent.mkdir()
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
+    reader = OriginReader(root)
+    reader.begin()
+    started = time.monotonic()
+
+    reader.hurry()
+
+    assert reader.get().commit is None
+    assert time.monotonic() - started < 1
+
+
 def test_an_entry_point_carries_code_version_and_argument(tmp_path: Path) -> None:
     root = make_repository(tmp_path / "repo", {"a.py": "x = 1\n"})
 
@@ -121,4 +148,4 @@ def test_the_command_line_is_quoted_for_a_shell() -> None:
     entry = _origin.command_line()
 
     assert entry.kind == "command"
-    assert "pytest" in entry.target
+    assert shlex.split(entry.target) == sys.orig_argv

@@ -25,6 +25,9 @@ class Note:
     size_bytes: int = 100
     make: Callable[[], dict[str, Any]] | None = None
 
+    def absorb(self, earlier: "Note") -> None:
+        self.text = f"{earlier.text}+{self.text}"
+
     def document(self) -> dict[str, Any]:
         return self.make() if self.make else {"key": self.key, "text": self.text}
 
@@ -76,12 +79,12 @@ def test_waiting_views_of_one_run_are_written_once(tmp_path: Path) -> None:
     sink.put(Note("gate", make=lambda: {"waited": gate.wait(5)}))
     time.sleep(0.05)
 
-    for text in ("start", "end"):
+    for text in ("start", "finish"):
         sink.put(Note("run", text))
     gate.set()
     sink.flush(5)
 
-    assert lines(tmp_path / "spool") == [{"waited": True}, {"key": "run", "text": "end"}]
+    assert lines(tmp_path / "spool") == [{"waited": True}, {"key": "run", "text": "start+finish"}]
 
 
 def test_a_full_queue_drops_and_says_so_in_one_line(

@@ -207,15 +207,6 @@ def test_the_project_folder_is_the_nearest_root(project: Path, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_the_command_line_records_a_program(project: Path) -> None:
-    done = cli(project, "record", "--", sys.executable, "app.py", "4")
-
-    assert done.returncode == 4
-    assert done.stdout == "out\n"
-    assert "refinery: recorded 1 trace with 3 runs: " in done.stderr
-
-
-@pytest.mark.slow
 def test_the_command_line_prints_one_json_document_for_a_program(project: Path) -> None:
     done = cli(project, "record", "--json", "--", sys.executable, "app.py", "0")
 

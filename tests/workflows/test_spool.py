@@ -43,6 +43,9 @@ class View:
         self.key = run_id
         self._line = line(run_id, is_done=is_done, project=project)
 
+    def absorb(self, earlier: "View") -> None:
+        pass
+
     def document(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self._line)
         return found
