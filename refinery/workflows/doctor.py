@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from refinery import home, plugins
-from refinery.errors import RefineryError
+from refinery.errors import InputError, RefineryError
 from refinery.settings import Settings
 from refinery.workflows import wiring
 
@@ -57,9 +57,14 @@ def examine(folder: Path, flags: dict[str, object] | None = None) -> list[Examin
     A probe of the sandbox starts child processes. The `.refinery` folder is not created.
 
     Args:
-        folder: where the command was called.
+        folder: the repository, or a folder inside it.
         flags: settings of the command line.
+
+    Raises:
+        InputError: there is no such folder.
     """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder", hint="name the agent's repository")
     folder = folder.resolve()
     try:
         settings = wiring.load_settings(folder, flags)

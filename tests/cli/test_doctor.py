@@ -121,3 +121,11 @@ def test_a_model_without_a_key_fails_and_one_with_a_key_passes(
 
 def test_outside_of_a_repository_the_check_says_so(isolated: Path) -> None:
     assert checks(call("doctor", "--json"))["repository"]["state"] == "fail"
+
+
+def test_another_repository_can_be_named(repository: Path, isolated: Path) -> None:
+    named = call("doctor", "--repo", str(repository), "--json")
+    missing = call("doctor", "--repo", str(isolated / "nowhere"), "--json")
+
+    assert checks(named)["entry point"]["state"] == "ok"
+    assert missing.code == ExitCode.USAGE

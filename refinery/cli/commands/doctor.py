@@ -1,7 +1,7 @@
 """Check that everything a fix needs is in place."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,14 +16,20 @@ if TYPE_CHECKING:
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
-def command(ctx: typer.Context, json_output: output.JsonOption = False) -> None:
+def command(
+    ctx: typer.Context,
+    repo: Annotated[
+        Path | None, typer.Option(help="Repository of the agent; default: this folder's.")
+    ] = None,
+    json_output: output.JsonOption = False,
+) -> None:
     """Check that everything a fix needs is in place.
 
     Ends with exit code 1 when a check fails; a warning does not count.
     """
     from refinery.workflows.doctor import State, examine
 
-    found = examine(Path.cwd(), ctx.obj)
+    found = examine(repo or Path.cwd(), ctx.obj)
     failed = any(item.state is State.FAIL for item in found)
     document = {
         "healthy": not failed,
