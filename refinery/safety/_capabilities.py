@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from refinery.safety._capability_words import (
+    CALLERS,
+    MUTATORS,
     PURE_BUILTINS,
     PURE_METHODS,
     RISKY_KEYWORD_STARTS,
@@ -58,6 +60,12 @@ class _Reader(ast.NodeVisitor):
         root = node.id if self._is_local(node.id) else self.imported.get(node.id, node.id)
         return ".".join([root, *reversed(parts)])
 
+    def _is_outer(self, node: ast.expr) -> bool:
+        """Whether the root of a dotted or indexed name is no local variable."""
+        while isinstance(node, ast.Attribute | ast.Subscript):
+            node = node.value
+        return isinstance(node, ast.Name) and not self._is_local(node.id)
+
     def _is_shared(self, node: ast.expr) -> bool:
         """Whether the root of a dotted name is no local variable and no constant of the module."""
         while isinstance(node, ast.Attribute):
@@ -95,6 +103,11 @@ class _Reader(ast.NodeVisitor):
             word = keyword.arg or "**"
             if word in RISKY_KEYWORDS or word.startswith(RISKY_KEYWORD_STARTS):
                 self.found[f"passes {word}={self._spelled(keyword.value)[:500]} to {name}"] += 1
+        called = [k.value for k in node.keywords if k.arg == "key"]
+        called += node.args[:1] if name in CALLERS else []
+        for value in called:
+            if isinstance(value, ast.Name) and self._is_local(value.id):
+                self.found[f"calls {value.id}"] += 1
         for value in (*node.args, *(k.value for k in node.keywords)):
             if isinstance(value, ast.Attribute) and not self._is_shared(value):
                 self.found[f"hands over .{value.attr}"] += 1
@@ -125,6 +138,8 @@ class _Reader(ast.NodeVisitor):
             name = f"{maker}().{func.attr}"
             self.found[f"calls {name}"] += 1
             return name
+        if func.attr in MUTATORS and self._is_outer(func.value):
+            self.found[f"changes {ast.unparse(func.value)[:200]}"] += 1
         is_pure = func.attr in PURE_METHODS or (func.attr == "replace" and arguments >= 2)
         if not is_pure:
             self.found[f"calls .{func.attr}"] += 1
@@ -220,6 +235,12 @@ class _Reader(ast.NodeVisitor):
         for alias in node.names:
             self.found[f"imports {module}.{alias.name}"] += 1
 
+    def visit_withitem(self, node: ast.withitem) -> None:
+        """Entering a value runs it, as calling it would."""
+        if isinstance(node.context_expr, ast.Name | ast.Attribute | ast.Subscript):
+            self.found[f"enters {ast.unparse(node.context_expr)[:200]}"] += 1
+        self.generic_visit(node)
+
     def visit_Global(self, node: ast.Global) -> None:
         for name in node.names:
             self.found[f"rebinds {name}"] += 1
@@ -230,7 +251,7 @@ class _Reader(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
-        if not isinstance(node.ctx, ast.Load) and self._is_shared(node.value):
+        if not isinstance(node.ctx, ast.Load) and self._is_outer(node.value):
             self.found[f"sets an item of {ast.unparse(node.value)[:200]}"] += 1
         self.generic_visit(node)
 

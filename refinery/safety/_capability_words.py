@@ -47,3 +47,7 @@ RISKY_KEYWORDS = _words("""
 """)
 RISKY_KEYWORD_STARTS = ("allow_", "dangerous", "unsafe", "disable_", "skip_", "bypass", "no_")
 """Arguments that widen what a call may do or where it reaches."""
+MUTATORS = _words("append extend setdefault sort reverse insert")
+"""Pure methods that change what they are called on: no capability on a local value only."""
+CALLERS = _words("map filter iter")
+"""Pure built-ins that call their first argument; others call what `key=` names."""

@@ -1,6 +1,8 @@
-"""Holds a patch after which code can do something it could not do before."""
+"""Holds a patch after which code can do more than before, or checks less."""
 
 import ast
+import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
@@ -13,9 +15,16 @@ from refinery.safety._capabilities import capabilities
 _SHOWN = 8
 """Capabilities named one by one; more are counted."""
 
+_SAFEGUARD = re.compile(
+    r"check|verif|valid|auth|permi|requir|assert|guard|saniti|escape|limit|confirm|approv|moderat"
+    r"|interrupt|redact|login|csrf|throttl",
+    re.IGNORECASE,
+)
+"""Names of things whose disappearance is looked at by a person."""
+
 
 def check(given: GuardInput) -> Iterable[Remark]:
-    """Remarks on each file that gains a capability.
+    """Remarks on each file that gains a capability or loses a call that sounds like a safeguard.
 
     For Python see `_capabilities`; a file that is neither Python, prose nor data is code no rule
     can read, so any change of it is held.
@@ -45,11 +54,26 @@ def _python(change: FileChange) -> Iterable[Remark]:
         yield _remark("the code cannot be read", change.path)
         return
     before = _change.parsed(change.before or b"") or ast.Module([], [])
-    gained = sorted(capabilities(after) - capabilities(before))
+    had, has = capabilities(before), capabilities(after)
+    gained = sorted(has - had)
     for capability in gained[:_SHOWN]:
         yield _remark(f"gains: {capability[:300]}", change.path)
     if len(gained) > _SHOWN:
         yield _remark(f"gains {len(gained) - _SHOWN} more", change.path)
+    lost = [one for one in sorted(had - has) if _SAFEGUARD.search(one.partition("(")[0])]
+    for capability in lost[:_SHOWN]:
+        yield _remark(f"loses what may be a safeguard: {capability[:300]}", change.path)
+    if _constant_conditions(after) - _constant_conditions(before):
+        yield _remark("a condition always has the same answer", change.path)
+
+
+def _constant_conditions(tree: ast.Module) -> Counter[str]:
+    """Tests of `if`, `while` and conditional expressions that no value can change."""
+    tests = (
+        node.test for node in ast.walk(tree) if isinstance(node, ast.If | ast.While | ast.IfExp)
+    )
+    parts = (p for t in tests for p in (t.values if isinstance(t, ast.BoolOp) else [t]))
+    return Counter(ast.dump(part) for part in parts if isinstance(part, ast.Constant))
 
 
 _BEFORE = """import os
@@ -107,6 +131,13 @@ REFUSED = [
     _with('os.remove("cache.txt")', 'os.remove("cache.txt")\n    os.remove("cache.txt")'),
     _with("import httpx\n", "import httpx\nimport socket\n"),
     _with("import httpx\n", "import httpx\nfrom os import *\n"),
+    _with("hits[:k]", "sorted(hits, key=question)"),
+    _with("hits[:k]", "list(map(question, hits))"),
+    _with("hits[:k]", "hits[:k] if True else []"),
+    _with("return hits[:k]", "with question:\n        return hits"),
+    _with("return hits[:k]", "LIMITS['a'] = hits\n    return hits"),
+    _with("return hits[:k]", "LIMITS['a'].append(hits)\n    return hits"),
+    GuardInput((FileChange("a.py", b"check_login(x)\ny = 1\n", b"y = 1\n"),), Path("/")),
     _with("question, k", "question: os.system('id'), k"),
     _with("def find", "@client\ndef find"),
     _with("httpx.Client()", "httpx.Client(verify=False)"),
