@@ -138,3 +138,112 @@ def openai_env(url: str) -> dict[str, str]:
 def anthropic_env(url: str) -> dict[str, str]:
     """Variables that send Anthropic clients to a loopback model."""
     return {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "key-of-the-agent"}
+
+
+CLAUDE = {
+    "app/__init__.py": "",
+    "app/agent.py": '''
+from typing import Any
+
+from langchain_anthropic import ChatAnthropic
+from langchain_core.messages import HumanMessage, SystemMessage
+from langchain_core.tools import tool
+
+calls = []
+
+
+@tool
+async def convert(amount: float, currency: str) -> str:
+    """Convert an amount to euros."""
+    calls.append(currency)
+    if currency == "XXX":
+        raise LookupError("no such currency")
+    return f"{amount * 2} EUR"
+
+
+async def answer(request: dict) -> Any:
+    model = ChatAnthropic(model="claude-small", max_tokens=50, stop=["END"]).bind_tools([convert])
+    messages = [SystemMessage("You convert money."), HumanMessage(request["question"])]
+    for _ in range(3):
+        whole = None
+        async for chunk in model.astream(messages):
+            whole = chunk if whole is None else whole + chunk
+        messages.append(whole)
+        if not whole.tool_calls:
+            break
+        for call in whole.tool_calls:
+            messages.append(await convert.ainvoke(call))
+    return {"text": whole.text, "converted": len(calls)}
+''',
+}
+
+PLAIN = {
+    "plain.py": """
+import openai
+
+
+def answer(question):
+    client = openai.OpenAI(base_url="https://models.example.com/v1", api_key="hard-coded")
+    reply = client.chat.completions.create(
+        model="m", messages=[{"role": "user", "content": question}]
+    )
+    return reply.choices[0].message.content
+
+
+def lookup(question):
+    import urllib.request
+
+    return urllib.request.urlopen("http://198.51.100.7/" + question).read()
+
+
+def slow(question):
+    import time
+
+    time.sleep(30)
+
+
+def die(question):
+    import os
+
+    os._exit(7)
+
+
+def threaded(question):
+    return WORKER.name + ": " + answer(question)
+
+
+def escape(question):
+    from pathlib import Path
+
+    found = []
+    for path in (question, "/etc/shadow", "/etc/machine-id"):
+        try:
+            found.append(Path(path).read_text())
+        except OSError:
+            found.append(None)
+    try:
+        Path(question + ".written").write_text("x")
+        found.append("written")
+    except OSError:
+        found.append(None)
+    return found
+""",
+    "threads.py": """
+import threading
+import time
+
+import plain
+
+plain.WORKER = threading.Thread(target=time.sleep, args=(60,), name="worker", daemon=True)
+plain.WORKER.start()
+threaded = plain.threaded
+""",
+    "scoring.py": """
+def is_short(result):
+    return len(str(result)) < 10, f"{len(str(result))} characters"
+
+
+def broken(result):
+    raise RuntimeError("judge is ill")
+""",
+}
