@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from refinery.demo.story import Answered
     from refinery.workflows.fix import FixOutcome
 
+MOST_QUOTES = 4
 INTRODUCTION = """\
 From an agent's failure to a proven, committed fix. No key, no network: a small scripted model
 on this machine answers from what the agent gives it."""
@@ -47,7 +48,7 @@ def show_evidence(outcome: "FixOutcome", screen: "Console") -> None:
     for arm in trial.arms:
         which = "the wrong answer" if arm.group == "failing" else "the right answers"
         now = f"{arm.passed} of {arm.total} right"
-        screen.print(f"   {arm.name:<10}{which:<19}{now}")
+        screen.print(f"   {arm.name:<24}{which:<19}{now}")
     screen.print(f"   Verdict: {trial.verdict.value}. {output.safe(trial.reason)}", style="bold")
 
 
@@ -77,9 +78,9 @@ def _show_causes(outcome: "FixOutcome", screen: "Console") -> None:
         place = f"  {where.file}:{where.line_start}" if where else ""
         screen.print(f"   {output.safe(finding.title)}{output.safe(place)}", style="bold")
         screen.print(f"   {output.safe(finding.explanation)}")
-        for evidence in finding.evidence[:4]:
-            quote = output.safe(" ".join(evidence.quote.split()))
-            screen.print(f"     “{quote[:150]}”", style="dim")
+        quotes = dict.fromkeys(" ".join(e.quote.split()) for e in finding.evidence)
+        for quote in list(quotes)[:MOST_QUOTES]:
+            screen.print(f"     “{output.safe(quote)[:150]}”", style="dim")
 
 
 def _show_hypotheses(outcome: "FixOutcome", screen: "Console") -> None:
