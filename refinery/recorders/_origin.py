@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from refinery.model.trace import EntryPoint, Json
 
 GIT_S = 5.0
 """Longest time one git call may take; afterwards the answer counts as unknown."""
+GRACE_S = 0.35
+"""Longest time an exit waits for git; with `sink.EXIT_S` it makes less than a second."""
 MAX_DIFF_BYTES = 1_000_000
 """Largest diff of uncommitted changes that is kept."""
 
@@ -85,8 +88,10 @@ class OriginReader:
         self._answered.wait(3 * GIT_S)
         return self._origin
 
-    def hurry(self) -> None:
+    def hurry(self, grace_s: float = 0.0) -> None:
         """Have `get` answer with what is known: the process ends, and its runs matter more."""
+        if self._thread is not None:
+            self._answered.wait(grace_s)
         self._answered.set()
 
     def after_fork(self) -> None:
@@ -122,8 +127,9 @@ def shared_reader(project_root: Path | None = None) -> OriginReader:
 
 
 def _hurry() -> None:
+    until = time.monotonic() + GRACE_S
     for reader in _readers.values():
-        reader.hurry()
+        reader.hurry(max(0.0, until - time.monotonic()))
 
 
 def _after_fork() -> None:

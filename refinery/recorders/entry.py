@@ -32,6 +32,8 @@ from dataclasses import asdict, dataclass, is_dataclass
 from typing import IO, Any
 
 OK, ERROR, CANCELLED, UNIMPORTABLE = "ok", "error", "cancelled", "unimportable"
+FLUSH_S = 10.0
+"""Longest wait for the writer; the process is ours, so it may wait longer than a host."""
 MAX_ITEMS = 100_000
 """Most items read of a result that is a generator."""
 
@@ -206,8 +208,9 @@ def main() -> int:
             _answer_all(arguments, error, results)
             return 2
         for given in arguments:
-            _answer(results, given.get("id"), run_one(target, given.get("argument")))
-            _flush()
+            outcome = run_one(target, given.get("argument"))
+            _flush()  # who reads the answer finds the trace
+            _answer(results, given.get("id"), outcome)
     switch.stop()
     return 0
 
@@ -216,7 +219,7 @@ def _flush() -> None:
     """Have what was recorded on disk, so that an agent that kills its process leaves a trace."""
     from refinery.recorders.sink import flush_all
 
-    flush_all()
+    flush_all(FLUSH_S)
 
 
 def _open_results(path: str | None) -> IO[str]:

@@ -17,8 +17,9 @@ from langchain_core.callbacks.base import BaseCallbackHandler
 from refinery.model.trace import RunKind
 from refinery.recorders import _chat, _source
 from refinery.recorders._book import Book, Sink, ending, run_error
+from refinery.recorders._folder import spool_folder
 from refinery.recorders._snapshot import Snapshot
-from refinery.recorders.sink import shared_sink, spool_folder
+from refinery.recorders.sink import shared_sink
 
 _KINDS = {kind.value for kind in RunKind}
 _THREAD = ("thread_id", "session_id", "conversation_id")

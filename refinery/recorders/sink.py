@@ -19,8 +19,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
-from refinery import home
-
 # Imported here and not on the writer thread: a process that forks in the middle of an import
 # leaves its child a module that is half there.
 try:
@@ -38,8 +36,10 @@ FILE_BYTES = 64 << 20
 """A file is closed and a new one begun at this size, so that a long process can be drained."""
 BATCH = 256
 """Most views written by one call."""
-EXIT_S = 0.9
-"""Longest delay of the process's exit; promised is one second."""
+EXIT_S = 0.55
+"""Longest wait for the writer at exit; promised is a delay below one second in all."""
+FLUSH_S = 0.9
+"""Longest wait for the writer when the host asks to flush."""
 RETRY_S = 1.0
 """Pause before a folder that could not be written is tried again."""
 
@@ -105,7 +105,7 @@ class SpoolSink:
             self.dropped += 1
             self.reason = reason
 
-    def flush(self, timeout_s: float = EXIT_S) -> bool:
+    def flush(self, timeout_s: float = FLUSH_S) -> bool:
         """Wait until everything queued so far is written; False when time ran out first."""
         if self._thread is None:
             return True
@@ -265,20 +265,12 @@ def _enroll(sink: SpoolSink) -> None:
 _shared: dict[Path, SpoolSink] = {}
 
 
-def spool_folder(folder: Path | None = None) -> Path:
-    """Where lines go: `<folder>/spool`, else `REFINERY_SPOOL`, else the project's `.refinery`."""
-    if folder is not None:
-        return folder / "spool"
-    chosen = os.environ.get("REFINERY_SPOOL")
-    return Path(chosen) if chosen else home.locate() / "spool"
-
-
 def shared_sink(folder: Path) -> SpoolSink:
     """The one sink of this process that writes into a spool folder."""
     return _shared.setdefault(folder, SpoolSink(folder))
 
 
-def flush_all(timeout_s: float = EXIT_S) -> None:
+def flush_all(timeout_s: float = FLUSH_S) -> None:
     """Wait until everything queued in this process is written, or time runs out."""
     until = time.monotonic() + timeout_s
     for sink in list(_SINKS):

@@ -6,8 +6,6 @@ through a context variable with a default value, so threads started later see it
 """
 
 import contextlib
-import importlib
-import importlib.abc
 import os
 import sys
 import threading
@@ -25,6 +23,9 @@ if TYPE_CHECKING:
 GATE = "langchain_core.tracers.context"
 """The module whose import means that LangChain is about to run something."""
 
+LIBRARY = "langchain_core"
+"""The package whose import means that the state of the code is worth reading now."""
+
 _OFF = ("0", "false", "no", "off")
 _lock = threading.RLock()
 
@@ -32,6 +33,8 @@ _lock = threading.RLock()
 class _State:
     """What is switched on in this process."""
 
+    target: "tuple[Path, str] | None" = None
+    """Spool folder and project, as they were when `record` was called."""
     book: "Book | None" = None
     handler: "RefineryCallbackHandler | None" = None
 
@@ -56,8 +59,8 @@ def record(*, project: str | None = None, folder: Path | None = None) -> None:
         return
     try:
         with _lock:
-            if _State.book is None:
-                _State.book = _new_book(project, folder)
+            if _State.target is None:
+                _State.target = _target(project, folder)
             if _State.handler is not None:
                 _State.handler.active = True
             elif GATE in sys.modules and not _is_importing(GATE):
@@ -71,28 +74,45 @@ def record(*, project: str | None = None, folder: Path | None = None) -> None:
 
 def stop() -> None:
     """Stop recording and write what is queued, waiting for at most one second."""
-    from refinery.recorders.sink import close_all
-
     with _lock:
         if _State.handler is not None:
             _State.handler.active = False
         _disarm()
-    close_all()
+    if _State.book is not None:
+        from refinery.recorders.sink import close_all
+
+        close_all()
 
 
 def current_book() -> "Book | None":
     """The open runs of this process, for recorders beside LangChain's; None when off."""
+    if _State.book is None and _State.target is not None:
+        from refinery.recorders._book import Book
+        from refinery.recorders.sink import shared_sink
+
+        with _lock:
+            folder, project = _State.target
+            _State.book = _State.book or Book(shared_sink(folder), project=project or None)
     return _State.book
 
 
-def _new_book(project: str | None, folder: Path | None) -> "Book":
+def _target(project: str | None, folder: Path | None) -> tuple[Path, str]:
+    """Where traces go and what they are filed under; both depend on the working directory."""
     from refinery import home
-    from refinery.recorders._book import Book
-    from refinery.recorders.sink import shared_sink, spool_folder
+    from refinery.recorders._folder import spool_folder
 
     here = Path.cwd()
     name = project or os.environ.get("REFINERY_PROJECT") or (home.project_root(here) or here).name
-    return Book(shared_sink(spool_folder(folder)), project=name or None)
+    return spool_folder(folder), name
+
+
+def _prepare() -> None:
+    """Begin to ask git about the repository while LangChain is being imported."""
+    try:
+        if book := current_book():
+            book.origin.begin()
+    except Exception as error:  # noqa: BLE001  # the recorder never breaks the host
+        sys.stderr.write(f"refinery: recording may fail ({type(error).__name__}: {error})\n")
 
 
 def _install() -> None:
@@ -102,12 +122,13 @@ def _install() -> None:
     from refinery.recorders.langchain import RefineryCallbackHandler
 
     with _lock:
-        if _State.handler is None and _State.book is not None:
-            handler = RefineryCallbackHandler(book=_State.book)
+        book = current_book()
+        if _State.handler is None and book is not None:
+            handler = RefineryCallbackHandler(book=book)
             offered: ContextVar[Any] = ContextVar("refinery_recorder", default=handler)
             register_configure_hook(offered, inheritable=True, handle_class=type(handler))
             _State.handler = handler
-            _State.book.origin.begin()
+            book.origin.begin()
 
 
 def _is_importing(name: str) -> bool:
@@ -115,25 +136,28 @@ def _is_importing(name: str) -> bool:
     return bool(getattr(spec, "_initializing", False))
 
 
-class _Watch(importlib.abc.MetaPathFinder):
+class _Watch:
     """Waits for the import of `GATE` and installs the handler after it."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """The spec the other finders give, with a loader that tells us when it is done."""
+        if fullname == LIBRARY:
+            _prepare()
         if fullname != GATE:
             return None
         for finder in [entry for entry in sys.meta_path if entry is not self]:
             spec = finder.find_spec(fullname, path, target)
             if spec is not None:
                 if spec.loader is not None:
-                    spec.loader = _Telling(spec.loader)
+                    # Not an `importlib.abc.Loader`: importing that takes 10 ms.
+                    spec.loader = _Telling(spec.loader)  # type: ignore[assignment]
                 return spec
         return None
 
 
-class _Telling(importlib.abc.Loader):
+class _Telling:
     """A loader that runs another one, then installs the handler."""
 
     def __init__(self, real: Any) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from refinery.recorders import sink as sink_module
-from refinery.recorders.sink import SpoolSink, spool_folder
+from refinery.recorders._folder import spool_folder
+from refinery.recorders.sink import SpoolSink
 
 
 @dataclass
