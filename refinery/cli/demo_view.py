@@ -1,5 +1,7 @@
 """How the demo tells its story: six short steps for somebody who has never seen Refinery."""
 
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,7 +62,7 @@ def show_change(outcome: "FixOutcome", folder: Path, seconds: float, screen: "Co
         screen.print("   Nothing was committed.")
         if outcome.is_waiting:
             screen.print(
-                f"   Go on with: cd {folder} && refinery fix --resume {outcome.session_id}"
+                f"   Go on with: cd {folder} && {program()} fix --resume {outcome.session_id}"
             )
             screen.print("   (`refinery demo --yes` approves a proven fix without asking)")
         return
@@ -68,7 +70,15 @@ def show_change(outcome: "FixOutcome", folder: Path, seconds: float, screen: "Co
     done = f"   Committed {change.commit[:12]} on {change.branch}: {output.safe(change.title)}"
     screen.print(done, style="bold green")
     screen.print(f"   {seconds:.0f} seconds. See it:  cd {folder} && git log -1")
-    screen.print(f"   Take it back:       cd {folder} && refinery rollback {change.change_id}")
+    screen.print(f"   Take it back:       cd {folder} && {program()} rollback {change.change_id}")
+
+
+def program() -> str:
+    """How this program is called from another folder: its name if it is on the `PATH`."""
+    called = Path(sys.argv[0])
+    if shutil.which("refinery") or called.name != "refinery":
+        return "refinery"
+    return str(called.absolute())
 
 
 def _show_causes(outcome: "FixOutcome", screen: "Console") -> None:
