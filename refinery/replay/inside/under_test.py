@@ -162,5 +162,5 @@ def _names(text: str, path: str) -> bool:
         plain == parts[-1]
         or (path.endswith(plain) and "." in plain)
         or plain in folders
-        or ("*" in text and fnmatch(parts[-1], text.rpartition("/")[2]))
+        or ("*" in text and fnmatch(path if "/" in text else parts[-1], f"*{text.lstrip('./')}"))
     )
