@@ -1,22 +1,170 @@
-"""Finds the source behind a run."""
+"""Finds the source behind a run: what was recorded, stack frames, names, prompt templates.
 
-from collections.abc import Sequence
+Nothing of the repository is run; files are read with the caps of `scan`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from refinery.model.failure import Finding, SourceLocation
-from refinery.model.trace import Run, Trace
+from refinery.codebase.alignment import best_matches
+from refinery.codebase.frames import locate_code, locate_stack
+from refinery.codebase.model_calls import locate_model_calls
+from refinery.codebase.names import locate_name
+from refinery.codebase.scan import SourceTree, is_secondary
+from refinery.codebase.templates import collapse, find_templates
+from refinery.model.failure import Finding, RootCause, SourceLocation
+from refinery.model.messages import messages_in
+from refinery.model.trace import Json, Run, RunKind, Trace
+from refinery.model.walk import ancestors, of_kind, strings
+
+MAX_MESSAGES = 40
+MAX_MESSAGE = 200_000
+"""Messages of a call, and characters of each, that templates are looked up in."""
+MAX_TEMPLATES = 5
+MAX_RELATED = 6
+_FRAME_FIRST = (RunKind.CHAIN, RunKind.AGENT, RunKind.STEP)
+"""Kinds whose own definition says little about an error that came from inside."""
 
 
 def locate(trace: Trace, run: Run, root: Path) -> list[SourceLocation]:
-    """Places in the repository behind a run, best first."""
-    raise NotImplementedError
+    """Places in the repository behind a run, best first; empty when nothing fits.
+
+    For a model call the prompt templates come first, then the code that made the call; for other
+    runs the recorded definition, then frames of the error (before it for chains), then
+    definitions found by name, at last those of the runs around it with less confidence.
+    """
+    return _locate(SourceTree(root), trace, run)
 
 
 def locate_template(run: Run, root: Path) -> list[SourceLocation]:
-    """Prompt templates behind a model call, best first."""
-    raise NotImplementedError
+    """Prompt templates behind a model call, best first; several with less confidence when
+    several fit equally well.
+    """  # noqa: D205  # one sentence that needs two lines
+    return _templates(SourceTree(root), run)
 
 
 def attach(diagnosis_findings: Sequence[Finding], trace: Trace, root: Path) -> tuple[Finding, ...]:
-    """The findings with `source` and `related` filled in."""
-    raise NotImplementedError
+    """The findings with `source` and `related` filled in, where anything was found.
+
+    `source` is the best place for the cause run. `related` holds its other places, the template
+    behind the model call that used the cause's result, and for a cause in the context also the
+    retrievers and tools that supplied it.
+    """
+    tree = SourceTree(root)
+    known: dict[str, list[SourceLocation]] = {}
+
+    def places(run: Run) -> list[SourceLocation]:
+        if run.run_id not in known:
+            known[run.run_id] = _locate(tree, trace, run)
+        return known[run.run_id]
+
+    attached = []
+    for finding in diagnosis_findings:
+        cause = trace.run(finding.cause_run_id)
+        found = list(places(cause)) if cause is not None else []
+        for run in _involved(trace, finding, cause):
+            found += places(run)[:2]
+        unique = _unique([*([finding.source] if finding.source else []), *found, *finding.related])
+        source = unique[0] if unique else None
+        attached.append(
+            replace(finding, source=source, related=tuple(unique[1 : MAX_RELATED + 1]))
+        )
+    return tuple(attached)
+
+
+def _involved(trace: Trace, finding: Finding, cause: Run | None) -> Iterable[Run]:
+    """Other runs whose source matters to a fix."""
+    symptom = trace.run(finding.symptom_run_id)
+    if symptom is not None and symptom.run_id != finding.cause_run_id:
+        yield symptom
+    is_model = cause is not None and cause.kind is RunKind.LLM
+    calls = of_kind(trace, RunKind.LLM)
+    if not is_model and calls:
+        start = (cause.start_ns if cause else None) or 0
+        yield next((run for run in calls if (run.start_ns or 0) >= start), calls[-1])
+    if is_model and finding.root_cause in (RootCause.CONTEXT, RootCause.TOOL):
+        yield from of_kind(trace, RunKind.RETRIEVER, RunKind.TOOL)[:3]
+
+
+def _locate(tree: SourceTree, trace: Trace, run: Run) -> list[SourceLocation]:
+    found = _own(tree, trace, run)
+    if run.kind is RunKind.LLM:
+        found = [*_templates(tree, run), *found, *locate_model_calls(tree, run)]
+    for above in ancestors(trace, run.run_id) if not found or run.kind is RunKind.LLM else ():
+        around = _own(tree, trace, above)
+        found += [
+            replace(one, confidence=round(one.confidence * 0.6, 3))
+            for one in around
+            if one.kind != "frame"
+        ]
+        if around:
+            break
+    return _unique(found)
+
+
+def _own(tree: SourceTree, trace: Trace, run: Run) -> list[SourceLocation]:
+    """Places by what the run itself says: its code, its error, its name."""
+    recorded_root = _recorded_root(trace)
+    code = locate_code(tree, run.code, recorded_root) if run.code else None
+    recorded = [code] if code else []
+    frames = locate_stack(tree, run.error.stack, recorded_root) if run.error else []
+    found = [*frames, *recorded] if run.kind in _FRAME_FIRST else [*recorded, *frames]
+    if found or run.kind is RunKind.LLM:
+        return found
+    names = [run.name or "", str((run.metadata or {}).get("langgraph_node") or "")]
+    for name in dict.fromkeys(names):
+        found += locate_name(tree, name)
+    return found
+
+
+def _recorded_root(trace: Trace) -> str | None:
+    """Folder of the repository at recording time, as the root run tells."""
+    root = trace.root
+    told: Json = ((root.metadata if root else None) or {}).get("refinery")
+    entry = told.get("entry_point") if isinstance(told, dict) else None
+    folder = entry.get("repository") if isinstance(entry, dict) else None
+    return folder if isinstance(folder, str) else None
+
+
+def _templates(tree: SourceTree, run: Run) -> list[SourceLocation]:
+    messages = _rendered(run)
+    if not messages:
+        return []
+    candidates = find_templates(tree, "\n".join(messages))
+    matches = best_matches(candidates, messages, MAX_TEMPLATES + 3)
+    found = [
+        tree.location(
+            one.template.span,
+            one.template.node,
+            "template",
+            (one.confidence * (0.5 if is_secondary(one.template.span.path) else 1.0), "template"),
+        )
+        for one in matches
+    ]
+    main = [one for one in found if not is_secondary(one.file)]
+    rest = [one for one in found if is_secondary(one.file)]
+    return [*main, *rest][:MAX_TEMPLATES]
+
+
+def _rendered(run: Run) -> list[str]:
+    """Texts a program may have rendered from templates, white space collapsed."""
+    messages = messages_in(run)
+    texts = [one.text for one in messages if one.role not in ("assistant", "tool")]
+    if not messages:
+        texts = [text for _, text in strings(run.inputs)]
+    half = MAX_MESSAGES // 2
+    kept = texts if len(texts) <= MAX_MESSAGES else [*texts[:half], *texts[-half:]]
+    return [text for one in kept if (text := collapse(one[:MAX_MESSAGE]))]
+
+
+def _unique(found: Iterable[SourceLocation]) -> list[SourceLocation]:
+    """Each place once, the first of its kind wins."""
+    seen: set[tuple[str, int, int]] = set()
+    kept = []
+    for one in found:
+        key = (one.file, one.line_start, one.line_end)
+        if key not in seen:
+            seen.add(key)
+            kept.append(one)
+    return kept

@@ -1,0 +1,106 @@
+"""Aligns templates with what was rendered from them.
+
+The literal segments of a template, line by line and with white space collapsed, are looked up in
+order in a rendered message. The score rewards explaining much of the message and having little
+that is not in it, so a template that was changed a little since still fits, with less confidence.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from refinery.codebase.templates import MIN_LITERAL, Template, collapse
+
+MIN_PIECE = 6
+"""Shorter pieces of literal text say nothing about where they come from."""
+MIN_SHARE = 0.5
+"""Least share of a template's literal text that must be found; chosen by us."""
+_AMBIGUOUS = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A template that fits."""
+
+    template: Template
+    matched: int
+    """Characters of literal text found in order."""
+    template_share: float
+    """Part of the template's literal text that was found, 0 to 1."""
+    message_share: float
+    """Part of the rendered message that the literal text explains, 0 to 1."""
+    is_ambiguous: bool = False
+
+    @property
+    def score(self) -> float:
+        """For ranking: characters explained, less where the template says more."""
+        return self.matched * self.template_share**2
+
+    @property
+    def confidence(self) -> float:
+        """0 to 1."""
+        sure = self.template_share * (0.8 + 0.2 * min(1.0, self.message_share * 1.25))
+        return sure * (0.6 if self.is_ambiguous else 1.0)
+
+
+def best_matches(
+    templates: Iterable[Template], messages: Sequence[str], limit: int
+) -> list[Match]:
+    """The templates that fit some message, best first; overlapping ones once.
+
+    Args:
+        templates: candidates.
+        messages: rendered texts, white space collapsed.
+        limit: how many at most.
+    """
+    matches = [match for one in templates if (match := _match(one, messages)) is not None]
+    matches.sort(key=lambda one: (-one.score, one.template.span.path, one.template.span.start))
+    kept: list[Match] = []
+    for match in matches:
+        if not any(_overlap(match, other) for other in kept):
+            kept.append(match)
+    if not kept:
+        return []
+    close = [one for one in kept if one.score >= _AMBIGUOUS * kept[0].score]
+    if len(close) > 1:
+        marked = [_as_ambiguous(one) for one in close]
+        kept = [*marked, *kept[len(close) :]]
+    return [one for one in kept[:limit] if one.score >= 0.2 * kept[0].score]
+
+
+def _as_ambiguous(one: Match) -> Match:
+    return Match(one.template, one.matched, one.template_share, one.message_share, True)
+
+
+def _overlap(one: Match, other: Match) -> bool:
+    a, b = one.template.span, other.template.span
+    return a.path == b.path and a.start <= b.end and b.start <= a.end
+
+
+def _match(template: Template, messages: Sequence[str]) -> Match | None:
+    best: Match | None = None
+    for variant in template.variants:
+        pieces = [collapse(line) for segment in variant for line in segment.split("\n")]
+        pieces = [piece for piece in pieces if len(piece) >= MIN_PIECE]
+        total = sum(map(len, pieces))
+        if total < MIN_LITERAL:
+            continue
+        for message in messages:
+            matched = _found_in_order(pieces, message)
+            share = matched / total
+            if matched < MIN_LITERAL or share < MIN_SHARE:
+                continue
+            found = Match(template, matched, share, matched / max(len(message), 1))
+            if best is None or found.score > best.score:
+                best = found
+    return best
+
+
+def _found_in_order(pieces: Sequence[str], message: str) -> int:
+    """How many characters of the pieces occur in the message, each behind the last one."""
+    position, found = 0, 0
+    for piece in pieces:
+        at = message.find(piece, position)
+        if at >= 0:
+            position = at + len(piece)
+            found += len(piece)
+    return found
