@@ -40,6 +40,8 @@ EXIT_S = 0.55
 """Longest wait for the writer at exit; promised is a delay below one second in all."""
 FLUSH_S = 0.9
 """Longest wait for the writer when the host asks to flush."""
+GATHER_S = 0.02
+"""Pause before a batch is taken: runs shorter than this are then encoded once, not twice."""
 RETRY_S = 1.0
 """Pause before a folder that could not be written is tried again."""
 
@@ -111,6 +113,7 @@ class SpoolSink:
             return True
         done = threading.Event()
         self._queue.put(done)
+        self._is_awaited.set()
         return done.wait(timeout_s)
 
     def close(self, timeout_s: float = EXIT_S) -> None:
@@ -129,6 +132,7 @@ class SpoolSink:
         # Reentrant, so that a signal handler that records cannot wait for itself.
         self._count_lock = threading.RLock()
         self._waiting_bytes = 0
+        self._is_awaited = threading.Event()
         self._thread: threading.Thread | None = None
         self._file: int | None = None
         self._file_bytes = 0
@@ -160,6 +164,8 @@ class SpoolSink:
     def _write_forever(self, source: "queue.SimpleQueue[Record | threading.Event]") -> None:
         while source is self._queue:
             taken: list[Record | threading.Event] = [source.get()]
+            self._is_awaited.wait(GATHER_S)
+            self._is_awaited.clear()
             with contextlib.suppress(queue.Empty):
                 while len(taken) < BATCH:
                     taken.append(source.get_nowait())
