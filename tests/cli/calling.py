@@ -4,11 +4,14 @@ import contextlib
 import io
 import json
 import os
+import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import refinery
 from refinery.cli.main import main
 
 
@@ -41,3 +44,15 @@ def call(*arguments: str) -> Called:
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else int(bool(stop.code))
     return Called(code, out.getvalue(), err.getvalue())
+
+
+def call_program(*arguments: str) -> Called:
+    """Call `refinery` in a process of its own, in the working folder of the test."""
+    done = subprocess.run(
+        [sys.executable, "-m", "refinery", *arguments],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(Path(refinery.__file__).parents[1])},
+    )
+    return Called(done.returncode, done.stdout, done.stderr)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from refinery.errors import ExitCode
-from tests.cli.calling import call
+from tests.cli.calling import call, call_program
 from tests.kits.repositories import git
 
 
@@ -11,7 +11,7 @@ from tests.kits.repositories import git
 def test_the_demo_ends_with_a_proven_commit_that_can_be_taken_back(
     isolated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    called = call("demo", "agent", "--yes", "--json")
+    called = call_program("demo", "agent", "--yes", "--json")
 
     document = called.json
     root = Path(document["repository"])
@@ -43,7 +43,7 @@ def test_the_demo_ends_with_a_proven_commit_that_can_be_taken_back(
 
 @pytest.mark.slow
 def test_without_a_terminal_and_without_yes_nothing_is_committed(isolated: Path) -> None:
-    called = call("demo", "agent")
+    called = call_program("demo", "agent")
 
     assert called.code == ExitCode.REFUSED
     assert "refinery fix --resume session-" in called.stdout
