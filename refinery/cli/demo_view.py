@@ -43,6 +43,8 @@ def show_evidence(outcome: "FixOutcome", screen: "Console") -> None:
     """Draw why it failed, what could mend it, and what the replays showed."""
     _show_causes(outcome, screen)
     _show_hypotheses(outcome, screen)
+    if outcome.chosen and outcome.chosen.patch:
+        fix_view.show_diff(outcome.chosen.patch, screen)
     trial = outcome.chosen.trial if outcome.chosen else None
     if trial is None:
         return
@@ -57,8 +59,8 @@ def show_evidence(outcome: "FixOutcome", screen: "Console") -> None:
 def show_change(outcome: "FixOutcome", folder: Path, seconds: float, screen: "Console") -> None:
     """Draw the commit and how to take it back."""
     _title("6  The commit", screen)
-    change, chosen = outcome.change, outcome.chosen
-    if change is None or chosen is None or chosen.patch is None:
+    change = outcome.change
+    if change is None:
         screen.print("   Nothing was committed.")
         if outcome.is_waiting:
             screen.print(
@@ -66,7 +68,6 @@ def show_change(outcome: "FixOutcome", folder: Path, seconds: float, screen: "Co
             )
             screen.print("   (`refinery demo --yes` approves a proven fix without asking)")
         return
-    fix_view.show_diff(chosen.patch, screen)
     done = f"   Committed {change.commit[:12]} on {change.branch}: {output.safe(change.title)}"
     screen.print(done, style="bold green")
     screen.print(f"   {seconds:.0f} seconds. See it:  cd {folder} && git log -1")
