@@ -89,20 +89,27 @@ def _cut_tokens(value: Json) -> Json:
     return json.loads(_TOKEN.sub(r"[redacted \1]", text)) if "[redacted " in text else value
 
 
-def of_run(run: Run, fresh: Fresh) -> Canonical:
-    """The form of a recorded model call."""
+def of_run(run: Run, fresh: Fresh, *, is_redacted: bool = True) -> Canonical:
+    """The form of a recorded model call.
+
+    Args:
+        run: the call.
+        fresh: what is new in its run.
+        is_redacted: whether a recorder has taken the secrets out already.
+    """
+    tame = _cut_tokens if is_redacted else without_secrets
     inputs = run.inputs if isinstance(run.inputs, Mapping) else {}
     params = run.params if run.params is not None else inputs
     tools = run.tools if run.tools is not None else params.get("tools", inputs.get("tools"))
     model = run.model_requested or params.get("model") or inputs.get("model")
     fields, unknown = _fields(params, tools if isinstance(tools, list) else (), model)
-    fields = _cut_tokens(fields)
+    fields = tame(fields)
     asked = inputs.get("input")
     if isinstance(asked, str) and "messages" not in inputs:
         inputs = {**inputs, "input": [{"role": "user", "content": asked}]}
     spoken = messages_in(Run("", "", inputs=inputs if inputs else run.inputs))
     turns = [*_turns(spoken), *_attachments(inputs)]
-    return Canonical(*_digests(_cut_tokens(turns), fresh), fields, unknown)
+    return Canonical(*_digests(tame(turns), fresh), fields, unknown)
 
 
 def uuids(value: Json) -> Iterator[str]:

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from refinery.errors import InputError
+from refinery.model import codec
 from refinery.model.trace import Json
 from refinery.model.verdict import Fidelity, StepFidelity
 from refinery.replay import wire
@@ -23,11 +24,13 @@ from refinery.replay.session import Rules, Session
 from refinery.replay.tape import RecordedCall, Tape
 
 TOKEN_HEADER = "x-refinery-token"  # noqa: S105  # the name of a header, not a secret
+DESCRIBED = "/refinery/run"
+"""Path of calls that are described, not sent; `inside.models.PATH`."""
 UNANSWERED = 424
 """HTTP status of a request nobody can answer (RFC 4918 section 11.4, failed dependency); no SDK
 retries it."""
 MAX_REQUEST_BYTES = 64 << 20
-_AGENTS_OWN = frozenset({400, 404, 413, 422})
+_AGENTS_OWN = frozenset({400, 413, 422})
 """Statuses of an endpoint that blame the request, so they are an answer to it."""
 
 
@@ -141,6 +144,9 @@ class _Handler(BaseHTTPRequestHandler):
         session = self._session()
         if session is None or raw is None:
             return
+        if self.path == DESCRIBED:
+            self._described(session, raw)
+            return
         api = wire.api_of(self.path)
         if api is None:
             self._live(session, None, raw, self.path.rpartition("/")[2] or "request")
@@ -160,6 +166,22 @@ class _Handler(BaseHTTPRequestHandler):
             return
         content_type, chunks = wire.render(request, call.reply)
         self._send(200, content_type, b"".join(chunks))
+
+    def _described(self, session: Session, raw: bytes) -> None:
+        """Answer a call that was described instead of sent (`inside.models`)."""
+        try:
+            found = session.find(codec.decode_run(_json(raw)))
+        except (InputError, ValueError) as error:
+            self._refuse(None, 400, "invalid_request_error", str(error))
+            return
+        if found is None:
+            self._refuse(None, 404, "not_recorded", "no recorded call is equal")
+            return
+        call = found[0]
+        answer = {"reply": codec.encode(call.reply)}
+        if call.reply is None:
+            answer = {"error": {"type": call.error_type, "message": call.error}}
+        self._send(200, wire.JSON_TYPE, json.dumps(answer).encode())
 
     def _recorded_failure(self, api: Api, call: RecordedCall) -> None:
         message = call.error or "the recorded call failed"

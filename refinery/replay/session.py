@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from refinery import clock
-from refinery.model.trace import Json
+from refinery.model.trace import Json, Run
 from refinery.model.verdict import Fidelity, StepFidelity
 from refinery.replay import canonical
 from refinery.replay.canonical import Canonical, Fresh
@@ -63,14 +63,21 @@ class Session:
         with self._lock:
             self._steps.append((clock.now_ns(), step))
 
-    def find(self, request: ModelRequest) -> tuple[RecordedCall, StepFidelity] | None:
+    def find(self, request: ModelRequest | Run) -> tuple[RecordedCall, StepFidelity] | None:
         """The recorded call a request is equal to; None when there is none.
 
         Equal requests are given their replies in recorded order; the last one repeats.
+
+        Args:
+            request: as read from the wire, or a call described as the recorder describes it.
         """
         if self.rules.asks_again:
             return None
-        asked = canonical.of_request(request, Fresh(clock.now_ns(), self._known))
+        fresh = Fresh(clock.now_ns(), self._known)
+        if isinstance(request, Run):
+            asked = canonical.of_run(request, fresh, is_redacted=False)
+        else:
+            asked = canonical.of_request(request, fresh)
         with self._lock:
             exact = [call for call in self.tape.calls if call.request.exact == asked.exact]
             near = [c for c in self.tape.calls if c.request.normalised == asked.normalised]

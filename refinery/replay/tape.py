@@ -46,6 +46,8 @@ class RecordedCall:
     error: str = ""
     error_status: int = 500
     """HTTP status of a failed call."""
+    error_type: str = ""
+    """Class name of a failed call's error; empty when unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +205,9 @@ def _call(run: Run, fresh: Fresh) -> RecordedCall:
     if run.is_failed:
         message = run.error.message if run.error else "the recorded call failed"
         status = _STATUS.search(message[:2000])
-        return RecordedCall(
-            run.run_id, name, request, None, message, int(status.group(1)) if status else 500
-        )
+        code = int(status.group(1)) if status else 500
+        kind = run.error.type if run.error else ""
+        return RecordedCall(run.run_id, name, request, None, message, code, kind)
     return RecordedCall(run.run_id, name, request, _reply(run))
 
 

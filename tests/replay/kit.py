@@ -247,3 +247,42 @@ def broken(result):
     raise RuntimeError("judge is ill")
 """,
 }
+
+OWN_MODEL = {
+    "own.py": """
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+
+asked = []
+
+
+class Local(BaseChatModel):
+    name_of_model: str = "local-1"
+
+    @property
+    def _llm_type(self):
+        return "local"
+
+    @property
+    def _identifying_params(self):
+        return {"model": self.name_of_model}
+
+    def bind_tools(self, tools, **kwargs):
+        return self
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        asked.append(messages)
+        if "fail" in messages[-1].content:
+            raise TimeoutError("the model is gone")
+        said = AIMessage("I heard " + messages[-1].content)
+        return ChatResult(generations=[ChatGeneration(message=said)])
+
+
+def answer(question):
+    model = Local()
+    said = [model.invoke([("system", "Be kind."), ("human", question)]).content]
+    said += [chunk.content for chunk in model.stream(question) if chunk.content]
+    return {"said": said, "asked": len(asked)}
+""",
+}

@@ -136,6 +136,21 @@ def test_a_streaming_asynchronous_claude_agent_repeats_itself(tmp_path: Path) ->
     assert bad.steps[-1].detail == "the recorded error"
 
 
+def test_a_model_that_speaks_no_http_is_served_by_langchain(tmp_path: Path) -> None:
+    made = recorded(tmp_path, kit.OWN_MODEL, "own:answer", ["hi", "fail"], clerk, kit.openai_env)
+    louder = kit.OWN_MODEL["own.py"].replace("Be kind.", "Be loud.").encode()
+    change = FileChange("own.py", b"", louder)
+
+    good, bad = run(Agent(made.root), Code(made.commit), *made.tapes)
+    patched = run(Agent(made.root), Code(made.commit, changes=(change,)), made.tapes[0])[0]
+
+    assert good.output == {"said": ["I heard hi", "I heard hi"], "asked": 0}
+    assert [step.fidelity.value for step in good.steps] == ["exact", "exact"]
+    assert (bad.status, bad.error) == ("error", "TimeoutError: the model is gone")
+    assert [step.fidelity.value for step in patched.steps] == ["live", "exact"]
+    assert patched.output["asked"] == 1
+
+
 def by_hand(target: str, argument: Any, *said: str) -> Tape:
     entry = EntryPoint("callable", target, argument)
     runs = [llm(n, str(argument), text) for n, text in enumerate(said)]

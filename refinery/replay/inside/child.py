@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from refinery.recorders import entry
+from refinery.replay.inside.models import Models
 from refinery.replay.inside.redirect import Redirect
 from refinery.replay.inside.stand_in import StandIns
 from refinery.replay.inside.under_test import UnderTest
@@ -39,6 +40,7 @@ class Process:
     job: dict[str, Any]
     redirect: Redirect
     stand_ins: StandIns
+    models: Models
     target: entry.Target | None = None
     error: str = ""
     """Why the agent could not be imported."""
@@ -85,7 +87,9 @@ def _prepare(job: dict[str, Any]) -> Process:
     redirect.install()
     stand_ins = StandIns(UnderTest(code, job["touched"], job["live"]))
     stand_ins.install()
-    process = Process(job, redirect, stand_ins)
+    models = Models(redirect)
+    models.install()
+    process = Process(job, redirect, stand_ins, models)
     try:
         process.target = entry.load_target(job["target"])
     except entry.TargetError as error:
@@ -176,6 +180,7 @@ def _run_case(process: Process, case: dict[str, Any]) -> None:
     steps = Steps()
     process.redirect.begin(case["token"])
     process.redirect.refused.clear()
+    process.models.log = steps.log
     process.stand_ins.begin(case["tools"], case["retrievals"], steps.log)
     os.environ["REFINERY_RECORD"] = "1"
     os.environ["REFINERY_SPOOL"] = str(Path(process.job["work"], "spool", str(case["index"])))

@@ -118,7 +118,7 @@ class StandIns:
         """What the call does instead of its own work."""
         if found is not None and found.get("error_type"):
             self.log(name, kind, "stubbed", found["run_id"], "the recorded error")
-            return lambda: _fail(str(found["error_type"]), str(found["error_message"]))
+            return lambda: fail(str(found["error_type"]), str(found["error_message"]))
         if found is None:
             return self._unanswered(name, kind, "no recorded call has these arguments")
         try:
@@ -158,7 +158,7 @@ def _refuse(name: str, why: str) -> Any:
     raise UnansweredError(f"refinery replay: {name!r} was not answered: {why}")
 
 
-def _fail(kind: str, message: str) -> Any:
+def fail(kind: str, message: str) -> Any:
     """Raise the recorded error, as the class of that name when one is known."""
     found = _error_class(kind)
     if found is KeyError:
