@@ -2,22 +2,26 @@
 
 The ledger gets an entry before the commit (`approved`) and one after it (`committed`), so that a
 process killed in between leaves a trace: `recover` finds the commit by its trailer and closes
-the entry. A roll-back is a commit of its own and an entry `rolled back`.
+the entry, or says that it was never made (`abandoned`). A roll-back is a commit of its own with
+the entries `rolling back` and `rolled back`.
 """
 
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 
 from refinery import clock
+from refinery import home as folders
 from refinery.codebase import commit as commits
 from refinery.codebase.repository import Repository
-from refinery.errors import InputError, NotFoundError
+from refinery.errors import InputError, NotFoundError, RefineryError
 from refinery.model.codec import decode, encode
 from refinery.model.patch import FileChange, Patch
 from refinery.model.verdict import Change
 from refinery.safety.ledger import Ledger
 
-APPROVED, COMMITTED, ROLLED_BACK = "approved", "committed", "rolled back"
+APPROVED, COMMITTED, ABANDONED = "approved", "committed", "abandoned"
+ROLLING_BACK, ROLLED_BACK = "rolling back", "rolled back"
 SUBJECT_LENGTH = 72
 """Longest first line of a commit message; git's own tools cut longer ones."""
 
@@ -47,7 +51,7 @@ def commit_change(
         InputError: HEAD has moved, git knows no identity, or the repository is busy.
         RefusedError: uncommitted work touches the same lines. Nothing is changed.
     """
-    ledger = Ledger(home / "ledger.jsonl")
+    ledger = Ledger(folders.prepare(home) / "ledger.jsonl")
     change = Change(
         change_id=clock.short_id("fix"),
         commit="",
@@ -61,7 +65,11 @@ def commit_change(
     message = _message(
         title, body, {"Refinery-Trace": trace_id, "Refinery-Change": change.change_id}
     )
-    made = commits.apply(repository, patch, message, home / "journal", branch=branch)
+    try:
+        made = commits.apply(repository, patch, message, home / "journal", branch=branch)
+    except RefineryError:
+        ledger.append(ABANDONED, {"change": encode(change)})
+        raise
     change = replace(change, commit=made)
     ledger.append(COMMITTED, {"change": encode(change), "digest": patch.digest})
     return change
@@ -132,9 +140,16 @@ def rollback(repository: Repository, home: Path, change_id: str = "latest") -> C
         f"Roll back: {change.title}", f"Takes back commit {change.commit}.", trailers
     )
     branch = _other_branch(repository, change)
-    made = commits.revert(repository, change.commit, message, home / "journal", branch=branch)
+    commits.reverse(repository, change.commit, branch or "HEAD")
+    ledger = _ledger(home)
+    ledger.append(ROLLING_BACK, {"change": encode(change)})
+    try:
+        made = commits.revert(repository, change.commit, message, home / "journal", branch=branch)
+    except RefineryError:
+        ledger.append(COMMITTED, {"change": encode(change)})
+        raise
     change = replace(change, state="rolled back", reverted_by=made)
-    _ledger(home).append(ROLLED_BACK, {"change": encode(change)})
+    ledger.append(ROLLED_BACK, {"change": encode(change)})
     return change
 
 
@@ -148,19 +163,34 @@ def recover(repository: Repository, home: Path) -> list[str]:
     ledger = _ledger(home)
     if not ledger.path.exists():
         return said
-    open_changes: dict[str, Change] = {}
+    open_entries: dict[str, tuple[str, Change]] = {}
     for entry in ledger.entries():
         change = decode(Change, entry.body["change"])
-        if entry.kind == APPROVED:
-            open_changes[change.change_id] = change
+        if entry.kind in (APPROVED, ROLLING_BACK):
+            open_entries[change.change_id] = (entry.kind, change)
         else:
-            open_changes.pop(change.change_id, None)
-    for change in open_changes.values():
-        made = _commit_of(repository, change.change_id)
-        if made:
-            ledger.append(COMMITTED, {"change": encode(replace(change, commit=made))})
-            said.append(f"{change.change_id} was committed as {made[:12]}; the ledger says so now")
+            open_entries.pop(change.change_id, None)
+    for kind, change in open_entries.values():
+        said.append(_close(repository, ledger, kind, change))
     return said
+
+
+def _close(repository: Repository, ledger: Ledger, kind: str, change: Change) -> str:
+    """Write how a commit or a roll-back ended that was begun and never reported."""
+    if kind == APPROVED:
+        made = _commit_of(repository, "Refinery-Change", change.change_id)
+        if made is None:
+            ledger.append(ABANDONED, {"change": encode(change)})
+            return f"{change.change_id} was approved but never committed"
+        ledger.append(COMMITTED, {"change": encode(replace(change, commit=made))})
+        return f"{change.change_id} was committed as {made[:12]}; the ledger says so now"
+    made = _commit_of(repository, "Refinery-Reverts", change.change_id)
+    if made is None:
+        ledger.append(COMMITTED, {"change": encode(change)})
+        return f"{change.change_id} was to be rolled back, which did not happen"
+    done = replace(change, state="rolled back", reverted_by=made)
+    ledger.append(ROLLED_BACK, {"change": encode(done)})
+    return f"{change.change_id} was rolled back by {made[:12]}; the ledger says so now"
 
 
 def _other_branch(repository: Repository, change: Change) -> str | None:
@@ -168,12 +198,15 @@ def _other_branch(repository: Repository, change: Change) -> str | None:
     return change.branch if change.branch not in (repository.branch(), "HEAD") else None
 
 
-def _commit_of(repository: Repository, change_id: str) -> str | None:
-    """The commit that carries a change's trailer; None when it was never made."""
-    found = repository.git.text(
-        "log", "--all", "--format=%H", "--fixed-strings", f"--grep=Refinery-Change: {change_id}"
-    )
-    return found.split()[0] if found.split() else None
+def _commit_of(repository: Repository, trailer: str, change_id: str) -> str | None:
+    """The newest commit with that trailer; None when it was never made."""
+    text = f"{trailer}: {change_id}"
+    wanted = ("--fixed-strings", f"--grep={text}", "--format=%H %(trailers:only,unfold)%x00")
+    for item in repository.git.text("log", "--all", *wanted).split("\0"):
+        commit, _, trailers = item.strip().partition(" ")
+        if text in trailers.splitlines():
+            return commit
+    return None
 
 
 def _ledger(home: Path) -> Ledger:
@@ -185,8 +218,7 @@ def _message(title: str, body: str, trailers: dict[str, str]) -> str:
     subject = " ".join("".join(c for c in title if c.isprintable()).split())
     if len(subject) > SUBJECT_LENGTH:
         subject = subject[: SUBJECT_LENGTH - 1].rstrip() + "…"
-    text = "\n".join(
-        "".join(c for c in line if c.isprintable()) for line in body.strip().splitlines()
-    )
+    paragraphs = ("".join(c for c in line if c.isprintable()) for line in body.splitlines())
+    text = "\n".join(textwrap.fill(paragraph, SUBJECT_LENGTH) for paragraph in paragraphs)
     foot = "\n".join(f"{name}: {value}" for name, value in trailers.items())
     return f"{subject}\n\n{text}\n\n{foot}\n"
