@@ -1,12 +1,15 @@
 """Recipes for what the model was told: one plain sentence added to the prompt behind a run."""
 
+import ast
 import json
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from refinery.agents.playbook import Case, Draft, Recipe
 from refinery.model.failure import SourceLocation
 from refinery.model.patch import Edit
+from refinery.model.trace import Json
 
 TEXT_FILES = (".md", ".txt", ".j2", ".jinja", ".jinja2", ".prompt", ".tmpl")
 DATA_FILES = (".yaml", ".yml", ".json", ".toml")
@@ -125,27 +128,75 @@ def appended(place: SourceLocation, source: str, sentence: str) -> Edit | None:
     """An edit that adds a sentence at the end of a located template; None when it cannot."""
     suffix = "." + place.file.rpartition(".")[2]
     if suffix in DATA_FILES:
-        if not place.node or not place.text:
-            return None
-        path: list[str | int] = [
-            int(part) if part.isdigit() else part for part in place.node.split(".")
-        ]
-        value = f"{place.text.rstrip()}\n{sentence}\n"
-        return Edit("set_key", place.file, {"path": path, "value": value})
+        return _appended_to_value(place, source, sentence)
     if suffix == ".py":
-        return _appended_to_literal(place, sentence)
+        return _appended_to_literal(place, source, sentence)
     return _appended_to_text(place, source, sentence)
 
 
-def _appended_to_literal(place: SourceLocation, sentence: str) -> Edit | None:
+def _appended_to_value(place: SourceLocation, source: str, sentence: str) -> Edit | None:
+    """Add a line to a string of a YAML, JSON or TOML file."""
+    path: list[str | int] = [
+        int(part) if part.isdigit() else part for part in place.node.split(".") if part
+    ]
+    value = _value_at(source, place.file, path)
+    if not path or not isinstance(value, str) or not value.strip():
+        return None
+    end = "\n" if value.endswith("\n") else ""
+    joint = "\n" if "\n" in value.strip() else " "
+    longer = f"{value.rstrip()}{joint}{sentence}{end}"
+    return Edit("set_key", place.file, {"path": path, "value": longer})
+
+
+def _value_at(source: str, file: str, path: list[str | int]) -> Json:
+    """The value at a key path of a data file; None when there is none."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        if file.endswith(".json"):
+            value: Json = json.loads(source)
+        elif file.endswith(".toml"):
+            value = tomllib.loads(source)
+        else:
+            value = YAML(typ="safe", pure=True).load(source)
+        for key in path:
+            value = value[key]
+    except (ValueError, YAMLError, KeyError, IndexError, TypeError, RecursionError):
+        return None
+    return value
+
+
+def _appended_to_literal(place: SourceLocation, source: str, sentence: str) -> Edit | None:
     """Add to the last line of a Python string literal or of the last segment of an f-string."""
-    tail = place.text.rstrip().rpartition("\n")[2]
-    tail = tail.rpartition("}")[2] or tail
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    found = [
+        (segment, node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant | ast.JoinedStr)
+        and place.line_start <= node.lineno <= place.line_end
+        and (segment := _last_segment(node))
+    ]
+    if not found:
+        return None
+    segment, node = max(found, key=lambda item: len(item[0]))
+    lines = segment.rstrip().splitlines()
+    tail = lines[-1] if lines else ""
     if not tail.strip():
         return None
-    joint = "\n" if "\n" in place.text.strip() else " "
-    arguments = {"line": place.line_start, "old": tail, "new": f"{tail}{joint}{sentence}"}
+    joint = "\n" if len(lines) > 1 else " "
+    arguments = {"line": node.lineno, "old": tail, "new": f"{tail}{joint}{sentence}"}
     return Edit("replace_string", place.file, arguments)
+
+
+def _last_segment(node: ast.Constant | ast.JoinedStr) -> str:
+    """The text a literal ends with; empty when it is no string or ends with a filled value."""
+    last = node.values[-1] if isinstance(node, ast.JoinedStr) and node.values else node
+    value = last.value if isinstance(last, ast.Constant) else None
+    return value if isinstance(value, str) else ""
 
 
 def _appended_to_text(place: SourceLocation, source: str, sentence: str) -> Edit | None:

@@ -34,7 +34,7 @@ def newest_first(case: Case) -> Iterator[Draft]:
             continue
         edit = Edit("replace_function", place.file, {"qualname": qualname, "source": rewritten})
         yield Draft(
-            title=f"Return the newest documents first in {qualname}",
+            title=f"Return the newest documents first in {qualname.partition('.')[0]}",
             rationale=(
                 f"The retrieved documents carry a date ({key}) and an outdated one was used "
                 "although a newer one on the same subject was found. Ordering them newest first "
