@@ -38,15 +38,18 @@ def asker(*, yes: bool, json_output: bool) -> "Callable[[FixOutcome], Decision]"
         if json_output or not sys.stdin.isatty():
             return Decision("later", getpass.getuser())
         screen = output.console(to_stderr=True)
-        show(outcome, screen)
+        show_evidence(outcome, screen)
         return Decision(_prompt(outcome, screen), getpass.getuser(), covers_held=True)
 
     return ask
 
 
 def _prompt(outcome: "FixOutcome", screen: "Console") -> str:
+    guard = outcome.chosen.guard if outcome.chosen else None
+    held = guard is not None and guard.outcome is Outcome.HOLD
+    question = "Commit this, the held items included?" if held else "Commit this?"
     while True:
-        reply = typer.prompt("Commit this? [y/n/l/d/?]", err=True).strip().lower()
+        reply = typer.prompt(f"{question} [y/n/l/d/?]", err=True).strip().lower()
         if reply in ("y", "yes"):
             return "yes"
         if reply in ("n", "no"):
@@ -61,6 +64,12 @@ def _prompt(outcome: "FixOutcome", screen: "Console") -> str:
 
 def show(outcome: "FixOutcome", screen: "Console") -> None:
     """Draw the whole story: cause, hypotheses, patch, guard, evidence, change."""
+    show_evidence(outcome, screen)
+    show_end(outcome, screen)
+
+
+def show_evidence(outcome: "FixOutcome", screen: "Console") -> None:
+    """Draw what an approval rests on."""
     _show_diagnosis(outcome, screen)
     if outcome.attempts:
         _show_attempts(outcome, screen)
@@ -74,6 +83,10 @@ def show(outcome: "FixOutcome", screen: "Console") -> None:
     _show_guard(chosen, screen)
     if chosen.trial:
         _show_trial(chosen.trial, screen)
+
+
+def show_end(outcome: "FixOutcome", screen: "Console") -> None:
+    """Draw how the session ended."""
     if outcome.change:
         change = outcome.change
         screen.print(f"\nCommitted {change.commit[:12]} on {change.branch}", style="bold green")
@@ -89,9 +102,9 @@ def _show_diagnosis(outcome: "FixOutcome", screen: "Console") -> None:
         where = f"  {finding.source.file}:{finding.source.line_start}" if finding.source else ""
         title = output.safe(finding.title)
         screen.print(f"  {finding.finding_id} {title} [{finding.likelihood}]{output.safe(where)}")
-        for evidence in finding.evidence[:3]:
-            quote = output.safe(" ".join(evidence.quote.split()))
-            screen.print(f"     “{quote[:160]}”", style="dim")
+        quotes = dict.fromkeys(" ".join(e.quote.split())[:160] for e in finding.evidence)
+        for quote in list(quotes)[:3]:
+            screen.print(f"     “{output.safe(quote)}”", style="dim")
     if outcome.diagnosis.rejected:
         screen.print(f"  {len(outcome.diagnosis.rejected)} findings rejected: quotes not in trace")
 
@@ -143,7 +156,7 @@ def _show_trial(trial: Trial, screen: "Console") -> None:
         low, high = arm.interval or (0.0, 1.0)
         shown = f"{arm.passed} of {arm.total} right"
         screen.print(
-            f"  {arm.name:<10} {arm.group:<8} {shown:<16} 95 % interval {low:.0%}-{high:.0%}"
+            f"  {arm.name:<24} {arm.group:<8} {shown:<14} 95 % interval {low:.0%}-{high:.0%}"
         )
     for warning in trial.warnings:
         screen.print(f"  note: {output.safe(warning)}")

@@ -2,6 +2,7 @@
 
 import sys
 import traceback
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -10,7 +11,7 @@ from typer.core import TyperGroup
 
 from refinery import __version__, plugins
 from refinery.cli import output
-from refinery.errors import ExitCode, PluginError, RefineryError
+from refinery.errors import ExitCode, InputError, PluginError, RefineryError
 
 ROOM = "cli.commands"
 SECTIONS = {
@@ -43,7 +44,9 @@ class Commands(TyperGroup):
         except PluginError:
             if _file_name(cmd_name) in plugins.names(ROOM):
                 raise  # the file is there, a library it needs is not
-            return None
+            close = get_close_matches(cmd_name, self.list_commands(ctx), n=1)
+            hint = f"did you mean {close[0]!r}?" if close else "refinery --help lists them"
+            raise InputError(f"no command {cmd_name!r}", hint=hint) from None
         if isinstance(app := getattr(module, "app", None), typer.Typer):
             group = typer.main.get_command(app)
             group.name = cmd_name
