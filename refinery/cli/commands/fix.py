@@ -76,7 +76,10 @@ def command(
             unsandboxed=unsandboxed,
         )
         outcome = fix(workspace, request, ask, output.note)
-    output.emit(to_document(outcome), json_output, lambda screen: fix_view.show(outcome, screen))
+    # Who was asked has seen the evidence already.
+    was_asked = outcome.decision is not None and not yes and not json_output
+    draw = fix_view.show_end if was_asked else fix_view.show
+    output.emit(to_document(outcome), json_output, lambda screen: draw(outcome, screen))
     raise typer.Exit(exit_code(outcome))
 
 
