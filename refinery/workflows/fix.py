@@ -19,6 +19,7 @@ from refinery.model.patch import Hypothesis, Patch
 from refinery.model.trace import Json, Trace
 from refinery.model.verdict import Change, Outcome, Verdict
 from refinery.replay.checks import parse as parse_check
+from refinery.replay.tape import with_entry
 from refinery.workflows import changes, controls, repositories, traces
 from refinery.workflows.wiring import Workspace, connect_model, open_library
 
@@ -170,7 +171,8 @@ def _initial_state(workspace: Workspace, request: FixRequest, repository: Reposi
     checks = list(request.checks) or list(label.checks if label else ())
     for check in checks:
         parse_check(check)
-    chosen = controls.choose(workspace, request.trace)
+    target = workspace.settings.values.agent.entrypoint
+    chosen = controls.choose(workspace, with_entry(request.trace, target))
     values = workspace.settings.values
     return {
         "session_id": clock.short_id("session"),
@@ -236,7 +238,7 @@ def _loader(workspace: Workspace) -> Callable[[str], Trace]:
                 raise NotFoundError(
                     f"trace {trace_id} is no longer in the store", hint="import it again"
                 )
-            kept[trace_id] = trace
+            kept[trace_id] = with_entry(trace, workspace.settings.values.agent.entrypoint)
         return kept[trace_id]
 
     return load

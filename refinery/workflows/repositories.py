@@ -4,21 +4,13 @@ from pathlib import Path
 
 from refinery import home
 from refinery.errors import InputError
-from refinery.model.codec import decode
 from refinery.model.trace import EntryPoint, Trace
+from refinery.replay import tape
 
 
 def entry_point(trace: Trace) -> EntryPoint | None:
     """How the traced program was started; None when the trace does not say."""
-    root = trace.root
-    recorded = (root.metadata or {}).get("refinery") if root else None
-    value = recorded.get("entry_point") if isinstance(recorded, dict) else None
-    if not isinstance(value, dict):
-        return None
-    try:
-        return decode(EntryPoint, value)
-    except ValueError:
-        return None
+    return tape.entry_point(trace.root) if trace.root else None
 
 
 def find(named: Path | None, trace: Trace) -> Path | None:
