@@ -169,6 +169,10 @@ class Git:
                 capture_output=True,
                 timeout=TIMEOUT_S,
                 check=False,
+                # A kill of our process group then lets git end its few milliseconds of work: of
+                # 100 kills aimed at the ref update 8 left a lock that stopped the user's next
+                # commit, with a session of its own none (tests/codebase/test_kills.py).
+                start_new_session=cwd is None,
             )
         except subprocess.TimeoutExpired as error:
             raise GitError(arguments[0], None, f"no end after {TIMEOUT_S:.0f} s") from error

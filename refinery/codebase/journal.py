@@ -68,8 +68,11 @@ def locked(journal: Path) -> Iterator[None]:
             "another refinery process is changing this repository",
             hint="try again when it is done",
         ) from error
-    except PermissionError as error:
-        raise InputError(f"cannot write {error.filename}: {error.strerror}") from error
+    except OSError as error:
+        raise InputError(
+            f"cannot use the journal {journal}: {error.strerror}",
+            hint="check space and permissions",
+        ) from error
 
 
 def new_folder(journal: Path) -> Path:

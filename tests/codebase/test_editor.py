@@ -1,3 +1,4 @@
+import base64
 import subprocess
 from hashlib import sha256
 from pathlib import Path
@@ -6,6 +7,7 @@ import pytest
 
 from refinery.codebase.editor import describe_kinds, plan
 from refinery.codebase.repository import Repository
+from refinery.codebase.splicer import answer
 from refinery.errors import EditError, InputError
 from refinery.model.patch import Edit
 from tests.kits.repositories import commit_all, git, make_repository, write_files
@@ -203,3 +205,21 @@ def test_kinds_are_described_by_their_schemas() -> None:
     }
     assert kinds["set_key"]["required"] == ["path", "value"]
     assert kinds["set_key"]["description"] == "Set a key of a YAML, JSON or TOML file"
+
+
+def test_the_child_answers_each_edit_for_itself() -> None:
+    content = base64.b64encode(b"x = f(1)\n").decode()
+    edits = [
+        {
+            "kind": "set_argument",
+            "path": "a.py",
+            "arguments": {"call": "f", "name": "k", "value": "2"},
+        },
+        {"kind": "replace_text", "path": "a.py", "arguments": {"old": "absent", "new": "x"}},
+    ]
+
+    found = answer({"files": {"a.py": content}, "edits": edits})
+
+    assert found["edits"][0] == [[7, 7, base64.b64encode(b", k=2").decode()]]
+    assert found["edits"][1]["error"] == "a.py has no text 'absent'"
+    assert found["files"] == {}
