@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no failure: how long an example takes is not what these tests are about.
+settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("calm")
 
 _FOREIGN = ("REFINERY_", "OPENAI_", "ANTHROPIC_", "LANGSMITH_", "LANGCHAIN_", "GIT_")
 _connect = socket.socket.connect
