@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from refinery.codebase.repository import Repository
-from refinery.errors import RefineryError
+from refinery.errors import RefineryError, RefusedError
 from refinery.model.verdict import Verdict
 from refinery.workflows import changes
 from refinery.workflows.fix import Decision, FixOutcome, fix, resume, to_document
@@ -169,6 +169,35 @@ workspace = open_workspace(Path(sys.argv[2]))
 request = FixRequest(trace=traces.resolve(workspace, sys.argv[1]), repository=Path(sys.argv[2]))
 fix(workspace, request, ask, lambda text: None)
 """
+
+
+def test_yes_does_not_cover_what_the_guard_holds(shop: Shop) -> None:
+    settings = shop.root / "refinery.toml"
+    settings.write_text(settings.read_text() + '[guard]\ncore_files = ["app.py"]\n')
+    shop.workspace.store.close()
+    shop.workspace = open_workspace(shop.root)
+
+    with pytest.raises(RefusedError, match="does not cover"):
+        fix(shop.workspace, shop.request(), approve, quiet)
+
+    assert git(shop.root, "rev-list", "--count", "HEAD").strip() == "1"
+
+
+def test_a_person_may_approve_what_the_guard_holds(shop: Shop) -> None:
+    settings = shop.root / "refinery.toml"
+    settings.write_text(settings.read_text() + '[guard]\ncore_files = ["app.py"]\n')
+    shop.workspace.store.close()
+    shop.workspace = open_workspace(shop.root)
+
+    outcome = fix(
+        shop.workspace,
+        shop.request(),
+        lambda _: Decision("yes", "tester", covers_held=True),
+        quiet,
+    )
+
+    assert outcome.change is not None
+    assert git(shop.root, "status", "--porcelain") == " M refinery.toml\n"
 
 
 def test_a_patch_is_refused_when_the_branch_has_moved_on(shop: Shop) -> None:
