@@ -32,7 +32,7 @@ def test_an_unknown_command_is_a_usage_error() -> None:
     called = call("mendd")
 
     assert called.code == ExitCode.USAGE
-    assert "No such command" in called.stderr
+    assert "no command 'mendd'" in called.stderr
     assert called.stdout == ""
 
 
