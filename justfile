@@ -10,7 +10,7 @@ lint:
     {{ python }} -m ruff format --check .
     {{ python }} -m ruff check .
     {{ python }} -m mypy
-    .venv/bin/lint-imports
+    .venv/bin/lint-imports --no-cache
 
 # All tests, the slow ones included
 test:

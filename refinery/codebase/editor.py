@@ -12,7 +12,6 @@ from difflib import get_close_matches
 from hashlib import sha256
 from pathlib import Path
 
-import refinery
 from refinery import plugins
 from refinery.codebase.patches import build
 from refinery.codebase.repository import Repository
@@ -105,7 +104,7 @@ def _compute(files: dict[str, bytes], edits: Sequence[Edit]) -> list[list[Splice
 
 
 def _ask_child(request: bytes, paths: str) -> Json:
-    package = str(Path(refinery.__file__).resolve().parent.parent)
+    package = str(Path(plugins.__file__).resolve().parent.parent)
     try:
         done = subprocess.run(
             [sys.executable, "-I", "-c", _BOOT, package],
