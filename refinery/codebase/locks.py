@@ -54,7 +54,7 @@ def remove_ours(git: Git, entry: Entry, recorded: Path, index_copy: Path) -> lis
         index_copy: the file its index lock is a hard link of.
     """
     said = []
-    is_busy = not _wait_for_git(git)
+    is_busy = not wait_for_git(git)
     for path in paths(git, entry.ref):
         if not os.path.lexists(path):
             continue
@@ -75,7 +75,7 @@ def _is_ours(path: Path, entry: Entry, recorded: Path) -> bool:
     return is_timely and path.read_bytes().strip() in (b"", entry.new.encode())
 
 
-def _wait_for_git(git: Git) -> bool:
+def wait_for_git(git: Git) -> bool:
     """Whether all git commands in the repository ended within `WAIT_S`."""
     until = time.monotonic() + WAIT_S
     while any(_git_processes(git)):

@@ -41,15 +41,6 @@ def test_the_demo_ends_with_a_proven_commit_that_can_be_taken_back(
     assert git(root, "status", "--porcelain") == ""
 
 
-@pytest.mark.slow
-def test_without_a_terminal_and_without_yes_nothing_is_committed(isolated: Path) -> None:
-    called = call_program("demo", "agent")
-
-    assert called.code == ExitCode.REFUSED
-    assert "refinery fix --resume session-" in called.stdout
-    assert git(isolated / "agent", "rev-list", "--count", "HEAD").strip() == "1"
-
-
 def test_a_folder_with_something_in_it_is_refused(isolated: Path) -> None:
     (isolated / "mine.txt").write_text("mine", encoding="utf-8")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from refinery.codebase.commit import apply, recover, revert
+from refinery.codebase.locks import wait_for_git
 from refinery.codebase.patches import build
 from refinery.codebase.repository import Repository
 from refinery.model.patch import FileChange
@@ -227,6 +228,7 @@ def stop_at(folder: Path, journal: Path, step: str) -> Path:
                 break
         os.killpg(child, signal.SIGKILL)
         os.waitpid(child, 0)
+        wait_for_git(Repository.open(folder).git)  # a git command outlives its starter
         left = list(journal.glob("apply-*/entry.json"))
         moved = ref.read_text() != head
         untouched = (folder / "agent.py").read_text().startswith("version 0")

@@ -51,7 +51,10 @@ def test_a_recorded_failure_ends_as_one_proven_commit(shop: Shop) -> None:
     assert "sorted(" in (shop.root / "app.py").read_text()
 
 
-def test_at_least_two_strategies_are_tried_and_reported(shop: Shop) -> None:
+def test_two_strategies_are_tried_and_nothing_is_written_when_declined(shop: Shop) -> None:
+    head = git(shop.root, "rev-parse", "HEAD")
+    source = (shop.root / "app.py").read_bytes()
+
     outcome = fix(shop.workspace, shop.request(), lambda _: Decision("no", "tester"), quiet)
 
     document = json.loads(json.dumps(to_document(outcome)))
@@ -61,37 +64,17 @@ def test_at_least_two_strategies_are_tried_and_reported(shop: Shop) -> None:
     assert document["trial"]["sandbox"] in ("full", "kernel")
     assert document["change"] is None
     assert document["patch"]["diff"].startswith("--- a/app.py")
-
-
-def test_nothing_is_written_when_the_approver_declines(shop: Shop) -> None:
-    head = git(shop.root, "rev-parse", "HEAD")
-    source = (shop.root / "app.py").read_bytes()
-
-    outcome = fix(shop.workspace, shop.request(), lambda _: Decision("no", "tester"), quiet)
-
-    assert outcome.change is None
     assert git(shop.root, "rev-parse", "HEAD") == head
     assert git(shop.root, "status", "--porcelain") == ""
     assert (shop.root / "app.py").read_bytes() == source
 
 
-def test_rollback_restores_the_file_byte_for_byte(shop: Shop) -> None:
-    source = (shop.root / "app.py").read_bytes()
-    fix(shop.workspace, shop.request(), approve, quiet)
-    assert (shop.root / "app.py").read_bytes() != source
-
-    changes.rollback(Repository.open(shop.root), shop.workspace.home, "latest")
-
-    assert (shop.root / "app.py").read_bytes() == source
-    assert git(shop.root, "status", "--porcelain") == ""
-    assert changes.history(shop.workspace.home)[0].state == "rolled back"
-
-
-def test_uncommitted_work_of_the_user_stays_as_it_is(shop: Shop) -> None:
+def test_uncommitted_work_stays_as_it_is_through_fix_and_rollback(shop: Shop) -> None:
     (shop.root / "notes.txt").write_text("mine\n")
     (shop.root / "staged.txt").write_text("staged\n")
     git(shop.root, "add", "staged.txt")
     status = git(shop.root, "status", "--porcelain")
+    source = (shop.root / "app.py").read_bytes()
 
     outcome = fix(shop.workspace, shop.request(), approve, quiet)
 
@@ -99,6 +82,12 @@ def test_uncommitted_work_of_the_user_stays_as_it_is(shop: Shop) -> None:
     assert git(shop.root, "status", "--porcelain") == status
     assert (shop.root / "notes.txt").read_text() == "mine\n"
     assert "staged.txt" not in git(shop.root, "show", "--stat", "HEAD")
+
+    changes.rollback(Repository.open(shop.root), shop.workspace.home, "latest")
+
+    assert (shop.root / "app.py").read_bytes() == source
+    assert git(shop.root, "status", "--porcelain") == status
+    assert changes.history(shop.workspace.home)[0].state == "rolled back"
 
 
 def test_a_changed_request_without_a_model_is_unverifiable(
@@ -113,16 +102,6 @@ def test_a_changed_request_without_a_model_is_unverifiable(
     verdicts = {a.trial.verdict for a in outcome.attempts if a.trial}
     assert verdicts == {Verdict.UNVERIFIABLE}
     assert git(shop.root, "rev-list", "--count", "HEAD").strip() == "1"
-
-
-def test_another_process_goes_on_from_the_approval(shop: Shop) -> None:
-    outcome = fix(shop.workspace, shop.request(), lambda _: Decision("later", "tester"), quiet)
-    assert outcome.is_waiting
-
-    resumed = resume(open_workspace(shop.root), outcome.session_id, approve, quiet)
-
-    assert resumed.change is not None
-    assert resumed.chosen == outcome.chosen
 
 
 def test_a_process_killed_at_the_approval_can_be_resumed(shop: Shop) -> None:
@@ -171,30 +150,23 @@ fix(workspace, request, ask, lambda text: None)
 """
 
 
-def test_yes_does_not_cover_what_the_guard_holds(shop: Shop) -> None:
+def test_a_person_but_no_yes_option_may_approve_what_the_guard_holds(shop: Shop) -> None:
     settings = shop.root / "refinery.toml"
     settings.write_text(settings.read_text() + '[guard]\ncore_files = ["app.py"]\n')
     shop.workspace.store.close()
     shop.workspace = open_workspace(shop.root)
+    asked: list[str] = []
+
+    def careless(outcome: FixOutcome) -> Decision:
+        asked.append(outcome.session_id)
+        return Decision("yes", "tester")
 
     with pytest.raises(RefusedError, match="does not cover"):
-        fix(shop.workspace, shop.request(), approve, quiet)
-
+        fix(shop.workspace, shop.request(), careless, quiet)
     assert git(shop.root, "rev-list", "--count", "HEAD").strip() == "1"
 
-
-def test_a_person_may_approve_what_the_guard_holds(shop: Shop) -> None:
-    settings = shop.root / "refinery.toml"
-    settings.write_text(settings.read_text() + '[guard]\ncore_files = ["app.py"]\n')
-    shop.workspace.store.close()
-    shop.workspace = open_workspace(shop.root)
-
-    outcome = fix(
-        shop.workspace,
-        shop.request(),
-        lambda _: Decision("yes", "tester", covers_held=True),
-        quiet,
-    )
+    seen = Decision("yes", "tester", covers_held=True)
+    outcome = resume(shop.workspace, asked[0], lambda _: seen, quiet)
 
     assert outcome.change is not None
     assert git(shop.root, "status", "--porcelain") == " M refinery.toml\n"
