@@ -24,18 +24,18 @@ HELP = """  y  commit exactly this diff
   ?  this help"""
 
 
-def asker(*, yes: bool, json_output: bool) -> "Callable[[FixOutcome], Decision]":
+def asker(*, yes: bool, is_silent: bool) -> "Callable[[FixOutcome], Decision]":
     """The function that decides on a proven patch.
 
     With `yes` it approves what the guard allows and the trial proved; on a terminal it shows the
-    evidence and asks; otherwise it leaves the session open.
+    evidence and asks; otherwise, or when it must be silent, it leaves the session open.
     """
     from refinery.workflows.fix import Decision
 
     def ask(outcome: "FixOutcome") -> "Decision":
         if yes:
             return Decision("yes", getpass.getuser())
-        if json_output or not sys.stdin.isatty():
+        if is_silent or not sys.stdin.isatty():
             return Decision("later", getpass.getuser())
         screen = output.console(to_stderr=True)
         show_evidence(outcome, screen)

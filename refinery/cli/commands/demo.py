@@ -56,7 +56,7 @@ def command(
         failing = workspace.store.get_trace(answered[0].trace_id)
         assert failing is not None  # written by the line above
         request = FixRequest(trace=failing, repository=repository, unsandboxed=unsandboxed)
-        ask = fix_view.asker(yes=yes, json_output=json_output)
+        ask = fix_view.asker(yes=yes, is_silent=json_output)
         outcome = fix(workspace, request, ask, output.note if sys.stderr.isatty() else _silent)
     document = {**to_document(outcome), "repository": str(repository)}
 

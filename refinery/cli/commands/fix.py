@@ -17,6 +17,8 @@ EPILOG = """Examples:
 
   refinery fix 3f2a --check 'contains@answer:29 EUR' --yes --json
 
+  refinery fix latest-failed --dry-run
+
   refinery fix --resume session-8c1f0a2b
 """
 SETTINGS = {"epilog": EPILOG}
@@ -45,7 +47,10 @@ def command(
     ] = None,
     resume: Annotated[str | None, typer.Option(help="Go on with a session.")] = None,
     unsandboxed: Annotated[
-        bool, typer.Option(help="Replay without a sandbox; for this call only.")
+        bool, typer.Option("--unsandboxed", help="Replay without a sandbox; for this call only.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Prove and show, but stop before the approval.")
     ] = False,
     yes: Annotated[
         bool, typer.Option("--yes", help="Approve a proven patch the guard does not hold.")
@@ -61,7 +66,9 @@ def command(
     if (trace is None) == (resume is None):
         raise InputError("name a trace or a session", hint="refinery fix latest-failed")
     workspace = open_workspace(repo, ctx.obj)
-    ask = fix_view.asker(yes=yes, json_output=json_output)
+    if dry_run and yes:
+        raise InputError("--dry-run writes nothing, so --yes has nothing to approve")
+    ask = fix_view.asker(yes=yes, is_silent=json_output or dry_run)
     if resume is not None:
         outcome = go_on(workspace, resume, ask, output.note)
     else:
@@ -80,7 +87,8 @@ def command(
     was_asked = outcome.decision is not None and not yes and not json_output
     draw = fix_view.show_end if was_asked else fix_view.show
     output.emit(to_document(outcome), json_output, lambda screen: draw(outcome, screen))
-    raise typer.Exit(exit_code(outcome))
+    is_shown = dry_run and outcome.is_waiting
+    raise typer.Exit(ExitCode.DONE if is_shown else exit_code(outcome))
 
 
 def exit_code(outcome: "FixOutcome") -> ExitCode:
