@@ -12,7 +12,7 @@ from refinery.agents.analyst import AnalystTask
 from refinery.agents.analyst import analyse as ask_analyst
 from refinery.agents.attempt import Attempt, best
 from refinery.agents.generator import GeneratorTask, generate
-from refinery.agents.state import FixState
+from refinery.agents.state import FixState, proof_of
 from refinery.codebase import editor
 from refinery.codebase.locate import attach
 from refinery.codebase.repository import Repository
@@ -24,10 +24,11 @@ from refinery.model.codec import decode, encode
 from refinery.model.failure import Diagnosis, Finding
 from refinery.model.patch import Hypothesis, Patch
 from refinery.model.trace import Trace
-from refinery.model.verdict import Change, Outcome
+from refinery.model.verdict import Change, GuardReport, Outcome
 from refinery.model.walk import texts
 from refinery.ports import GuardInput
 from refinery.safety import approval, policy
+from refinery.safety.seal import is_sealed, seal
 from refinery.settings import Settings
 
 PASSAGES = 4
@@ -119,9 +120,6 @@ def _proposed(
 
 def draft(parts: Parts, state: FixState) -> FixState:
     """Turn each hypothesis into exact bytes and let the guard judge them."""
-    trace = parts.load_trace(state["trace_id"])
-    found = decode(Diagnosis, state["diagnosis"])
-    limits = parts.settings.values.guard.model_dump()
     attempts = []
     for value in state["hypotheses"]:
         hypothesis = decode(Hypothesis, value)
@@ -130,20 +128,27 @@ def draft(parts: Parts, state: FixState) -> FixState:
         except EditError as error:
             attempts.append(Attempt(hypothesis, problem=f"the edit does not fit: {error}"))
             continue
-        guard = policy.review(
-            patch,
-            GuardInput(
-                changes=patch.changes,
-                repository=parts.repository.root,
-                located=_located(found.findings),
-                trace_texts=tuple(text for run in trace.runs for _, text in texts(run)),
-                limits=limits,
-            ),
-        )
+        guard = _review(parts, state, patch)
         blocked = guard.outcome is Outcome.BLOCK
         problem = "blocked by the guard" if blocked else None
         attempts.append(Attempt(hypothesis, patch, guard, problem=problem))
     return {"attempts": [encode(attempt) for attempt in attempts]}
+
+
+def _review(parts: Parts, state: FixState, patch: Patch) -> GuardReport:
+    """What the guard says of a patch under the present settings."""
+    trace = parts.load_trace(state["trace_id"])
+    found = decode(Diagnosis, state["diagnosis"])
+    return policy.review(
+        patch,
+        GuardInput(
+            changes=patch.changes,
+            repository=parts.repository.root,
+            located=_located(found.findings),
+            trace_texts=tuple(text for run in trace.runs for _, text in texts(run)),
+            limits=parts.settings.values.guard.model_dump(),
+        ),
+    )
 
 
 def prove(parts: Parts, state: FixState) -> FixState:
@@ -160,10 +165,11 @@ def prove(parts: Parts, state: FixState) -> FixState:
     )
     tried = proof.run(task, attempts)
     chosen = best(tried)
-    return {
+    proven: FixState = {
         "attempts": [encode(attempt) for attempt in tried],
         "chosen": chosen.hypothesis.hypothesis_id if chosen else None,
     }
+    return {**proven, "proof_seal": seal(proof_of({**state, **proven}))}
 
 
 def approve(parts: Parts, state: FixState) -> FixState:
@@ -173,18 +179,21 @@ def approve(parts: Parts, state: FixState) -> FixState:
 
 
 def commit(parts: Parts, state: FixState) -> FixState:
-    """Commit exactly the approved bytes, once.
+    """Commit exactly the approved bytes, once, if the guard still lets them pass.
 
     Raises:
-        RefusedError: the approval does not cover the patch.
+        RefusedError: the session is not this user's, the guard blocks the patch, or the
+            approval does not cover it.
     """
-    attempt = next(
-        a
-        for a in (decode(Attempt, value) for value in state["attempts"])
-        if a.hypothesis.hypothesis_id == state["chosen"]
-    )
-    if attempt.patch is None or attempt.guard is None:
+    require_own_proof(state)
+    attempts = (decode(Attempt, value) for value in state["attempts"])
+    attempt = next(a for a in attempts if a.hypothesis.hypothesis_id == state["chosen"])
+    if attempt.patch is None:
         raise RefusedError("the chosen hypothesis has no patch", hint="start again: refinery fix")
+    guard = _review(parts, state, attempt.patch)
+    if guard.outcome is Outcome.BLOCK:
+        reasons = "; ".join(remark.message for remark in guard.remarks)
+        raise RefusedError(f"the guard blocks this patch now: {reasons}")
     decision = cast("dict[str, Any]", state["decision"])
     approval.grant(
         parts.home / "approvals",
@@ -192,11 +201,24 @@ def commit(parts: Parts, state: FixState) -> FixState:
         str(decision.get("approver", "")),
         covers_held=bool(decision.get("covers_held")),
     )
-    held = attempt.guard.outcome is Outcome.HOLD
+    held = guard.outcome is Outcome.HOLD
     approval.redeem(parts.home / "approvals", attempt.patch.digest, needs_held=held)
     change = parts.commit(attempt.patch, attempt.hypothesis, state)
     parts.say(f"committed {change.commit[:12]} as {change.change_id}")
     return {"change": encode(change)}
+
+
+def require_own_proof(state: FixState) -> None:
+    """Refuse a session whose proof this user's Refinery did not make.
+
+    Raises:
+        RefusedError: it was altered, or came from somebody else.
+    """
+    if not is_sealed(proof_of(state), state.get("proof_seal")):
+        raise RefusedError(
+            "the proof of this session was not made by your Refinery, or was altered",
+            hint="start again: refinery fix",
+        )
 
 
 def _count(items: Sequence[object], one: str, many: str = "") -> str:

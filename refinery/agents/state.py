@@ -24,6 +24,10 @@ class FixState(TypedDict, total=False):
     unsandboxed: bool
     model: str | None
     """`provider:model` of the analysis; None: the playbook."""
+    request_seal: str
+    """Seal of `request_of`: this user asked for exactly this."""
+    proof_seal: str
+    """Seal of `proof_of`: this user's Refinery proved exactly this patch."""
     diagnosis: Json
     """An encoded `Diagnosis`."""
     hypotheses: list[Json]
@@ -36,3 +40,22 @@ class FixState(TypedDict, total=False):
     """What the approver said: `{"answer": "yes" | "no", "approver", "covers_held"}`."""
     change: Json
     """An encoded `Change`; None when nothing was committed."""
+
+
+_REQUEST = (
+    *("session_id", "trace_id", "checks", "control_ids", "control_checks", "repository"),
+    *("base_commit", "branch", "repeats", "unsandboxed", "model"),
+)
+
+
+def request_of(state: FixState) -> Json:
+    """What a session was asked to do."""
+    return {name: state.get(name) for name in _REQUEST}
+
+
+def proof_of(state: FixState) -> Json:
+    """What a session put up for approval: the chosen attempt and what it was made for."""
+    attempts = state.get("attempts") or []
+    chosen = state.get("chosen")
+    attempt = next((a for a in attempts if a["hypothesis"]["hypothesis_id"] == chosen), None)
+    return {"request": request_of(state), "attempt": attempt}

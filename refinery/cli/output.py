@@ -32,13 +32,14 @@ def emit(document: dict[str, Any], json_output: bool, render: Callable[["Console
     """Print the result of a command: the document as JSON, or what `render` draws.
 
     Args:
-        document: JSON-serialisable; `schema_version` is added in front.
+        document: JSON-serialisable; `schema_version` is added in front. Everything but ASCII is
+            written as escapes, so that no control character of a trace reaches the terminal.
         json_output: the command's `--json`.
         render: draws the result for people on the console it is given (stdout).
     """
     if json_output:
         whole = {"schema_version": SCHEMA_VERSION, **document}
-        sys.stdout.write(json.dumps(whole, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.write(json.dumps(whole, default=str) + "\n")
         sys.stdout.flush()
     else:
         render(console())
@@ -76,7 +77,7 @@ def print_error(error: RefineryError) -> None:
     if _wants_json():
         body = {"code": error.code, "message": str(error), "hint": error.hint}
         document = {"schema_version": SCHEMA_VERSION, "error": body}
-        sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(document) + "\n")
         return
     sys.stderr.write(f"error: {safe(str(error))}\n")
     if error.hint:

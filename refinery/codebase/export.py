@@ -6,6 +6,7 @@ Blobs are written as they are stored: no filter, no end-of-line conversion, and 
 
 import os
 import posixpath
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -18,7 +19,8 @@ from refinery.codebase.tree import EXECUTABLE, SUBMODULE, SYMLINK, TreeEntry
 from refinery.errors import InputError
 
 MAX_DIFF_BYTES = 50_000_000
-"""Largest uncommitted diff that is applied; chosen by us."""
+"""Largest uncommitted diff that is applied, unpacked; chosen by us."""
+_BINARY_SIZE = re.compile(rb"^(?:literal|delta) (\d{1,18})\r?$", re.MULTILINE)
 
 
 def export(git: Git, tree: dict[str, TreeEntry], target: Path, dirty_diff: str | None) -> None:
@@ -112,7 +114,8 @@ def _write_link(target: Path, path: str, link: str) -> None:
 
 def _apply_diff(git: Git, target: Path, diff: str) -> None:
     content = diff.encode("utf-8", "surrogateescape")
-    if len(content) > MAX_DIFF_BYTES:
+    inflated = sum(int(size) for size in _BINARY_SIZE.findall(content))
+    if len(content) > MAX_DIFF_BYTES or inflated > MAX_DIFF_BYTES:
         raise InputError(
             f"the uncommitted diff of the recording has {len(content):,} bytes",
             hint="replay a trace recorded with a clean work tree",

@@ -176,7 +176,7 @@ class Git:
             )
         except subprocess.TimeoutExpired as error:
             raise GitError(arguments[0], None, f"no end after {TIMEOUT_S:.0f} s") from error
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
             raise GitError(arguments[0], None, str(error)) from error
         if done.returncode not in ok:
             raise GitError(arguments[0], done.returncode, os.fsdecode(done.stderr or done.stdout))

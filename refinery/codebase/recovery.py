@@ -72,11 +72,14 @@ def _finish_file(repository: Repository, folder: Path, number: int, step: Step) 
             return []
         if found != step.before:
             return [f"left {step.path} as it is: it was changed since"]
+        prepared = folder / f"after-{number}"
+        if step.after is not None and journal.digest(prepared.read_bytes()) != step.after:
+            return [f"left {step.path} as it is: its copy in the journal is damaged"]
         if step.after is None:
             remove_file(repository.root, step.path, now)
         else:
-            replace_file(repository.root, step.path, folder / f"after-{number}", now)
-    except RefineryError as error:
+            replace_file(repository.root, step.path, prepared, now)
+    except (RefineryError, OSError) as error:
         return [f"left {step.path} as it is: {error}"]
     return [f"put {step.path} in place"]
 

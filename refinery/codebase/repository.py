@@ -181,6 +181,17 @@ _PLAIN = (
 )
 
 
+def is_tracked(path: Path) -> bool:
+    """Whether git tracks the path or anything below it; False outside a repository."""
+    try:
+        root = _find_root(path.parent)
+        git = Git(root, _git_dir(root))
+        relative = path.parent.resolve().relative_to(root) / path.name
+        return bool(git.text("ls-files", "-z", "--", f":(literal){relative.as_posix()}"))
+    except (InputError, GitError):
+        return False
+
+
 def _find_root(path: Path) -> Path:
     """The nearest folder at or above `path` with a `.git` entry."""
     if not path.exists():

@@ -159,7 +159,12 @@ def _replayed(place: Place, index: int, session: Session, nonce: str, why: str) 
     timed = [(at, step) for at, step in session.timed_steps]
     timed += list(_told_steps(told.get("steps")))
     steps = tuple(step for _, step in sorted(timed, key=lambda pair: pair[0]))
-    refused = [str(address) for address in told.get("refused") or ()]
+    told_refused = told.get("refused")
+    refused = (
+        [str(address) for address in told_refused if address]
+        if isinstance(told_refused, list)
+        else []
+    )
     if status == "error" and refused:
         detail = f"no network in a replay: {', '.join(refused)[:300]}"
         steps += (StepFidelity("network", "network", Fidelity.UNANSWERED, None, detail),)
@@ -205,7 +210,8 @@ def _runs(folder: Path) -> list[Run]:
     """Runs recorded by a case, joined and in tree order."""
     found: dict[str, Run] = {}
     left = MAX_SPOOL_BYTES
-    for path in sorted(folder.glob("*.jsonl")) if folder.is_dir() else ():
+    is_own = folder.is_dir() and not folder.is_symlink()
+    for path in sorted(folder.glob("*.jsonl")) if is_own else ():
         if path.is_symlink() or not path.is_file():
             continue
         with path.open("rb") as file:

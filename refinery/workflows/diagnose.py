@@ -40,7 +40,7 @@ def diagnose(
     """
     if root is not None and not root.is_dir():
         raise InputError(f"{root} is not a folder", hint="name the agent's repository")
-    folder = repositories.find(root, trace)
+    folder = repositories.find(root)
     label = traces.label_of(workspace, trace.trace_id)
     expected = expectation or (label.expectation if label else None)
     connected = connect_model(workspace, model)

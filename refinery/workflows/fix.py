@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from refinery import clock, home
+from refinery import clock
 from refinery.agents.attempt import Attempt
-from refinery.agents.state import FixState
+from refinery.agents.state import FixState, request_of
 from refinery.codebase.repository import Repository
 from refinery.errors import InputError, NotFoundError, RefusedError
 from refinery.model.codec import decode
@@ -20,8 +20,9 @@ from refinery.model.trace import Json, Trace
 from refinery.model.verdict import Change, Outcome, Verdict
 from refinery.replay.checks import parse as parse_check
 from refinery.replay.tape import with_entry
+from refinery.safety.seal import is_sealed, seal
 from refinery.workflows import changes, controls, repositories, traces
-from refinery.workflows.wiring import Workspace, connect_model, open_library
+from refinery.workflows.wiring import Workspace, connect_model, open_library, state_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +99,32 @@ def fix(workspace: Workspace, request: FixRequest, ask: Ask, say: Say) -> FixOut
         return _conclude(graph, config, ask)
 
 
-def resume(workspace: Workspace, session_id: str, ask: Ask, say: Say) -> FixOutcome:
+def resume(
+    workspace: Workspace,
+    session_id: str,
+    ask: Ask,
+    say: Say,
+    *,
+    repository: Path | None = None,
+) -> FixOutcome:
     """Go on with a session another process left, from the last finished stage.
+
+    Args:
+        workspace: store and settings.
+        session_id: as told when the session began.
+        ask: as for `fix`.
+        say: as for `fix`.
+        repository: the one the session is about; None: that of the working directory.
 
     Raises:
         NotFoundError: no session of that id.
-        RefusedError: the repository has moved on since the patch was proven.
+        InputError: the session is about another repository, or the branch has moved on.
+        RefusedError: the session was not begun by this user, or was altered.
     """
     state = _saved_state(workspace, session_id)
-    repository = Repository.open(Path(state["repository"]))
-    with _open_graph(workspace, repository, state.get("model"), say) as graph:
+    opened = Repository.open(repository or Path.cwd())
+    _require_own_request(state, opened)
+    with _open_graph(workspace, opened, state.get("model"), say) as graph:
         config = {"configurable": {"thread_id": session_id}}
         waiting = graph.get_state(config).next
         if waiting and waiting != ("approve",):
@@ -174,7 +191,7 @@ def _initial_state(workspace: Workspace, request: FixRequest, repository: Reposi
     target = workspace.settings.values.agent.entrypoint
     chosen = controls.choose(workspace, with_entry(request.trace, target))
     values = workspace.settings.values
-    return {
+    state: FixState = {
         "session_id": clock.short_id("session"),
         "trace_id": request.trace.trace_id,
         "expectation": request.expectation or (label.expectation if label else None),
@@ -188,6 +205,7 @@ def _initial_state(workspace: Workspace, request: FixRequest, repository: Reposi
         "unsandboxed": request.unsandboxed,
         "model": request.model or values.model,
     }
+    return {**state, "request_seal": seal(request_of(state))}
 
 
 @contextmanager
@@ -199,7 +217,7 @@ def _open_graph(
 
     from refinery.agents import nodes, pipeline
 
-    folder = home.prepare(home.locate(repository.root))
+    folder = state_folder(repository.root)
     parts = nodes.Parts(
         load_trace=_loader(workspace),
         repository=repository,
@@ -259,12 +277,29 @@ def _saved_state(workspace: Workspace, session_id: str) -> FixState:
     return values
 
 
+def _require_own_request(state: FixState, opened: Repository) -> None:
+    """Check that this user began the session, and about this repository."""
+    if not is_sealed(request_of(state), state.get("request_seal")):
+        raise RefusedError(
+            f"session {state['session_id']} was not begun by your Refinery, or was altered",
+            hint="start again: refinery fix",
+        )
+    if Path(state["repository"]) != opened.root:
+        raise InputError(
+            f"session {state['session_id']} is about {state['repository']}",
+            hint=f"add --repo {state['repository']}",
+        )
+
+
 def _conclude(graph: Any, config: dict[str, Any], ask: Ask) -> FixOutcome:
     """Ask for the approval when the graph waits for it, and go on with the answer."""
     from langgraph.types import Command
 
+    from refinery.agents import nodes
+
     snapshot = graph.get_state(config)
     if snapshot.next == ("approve",):
+        nodes.require_own_proof(snapshot.values)
         outcome = _outcome(snapshot.values)
         decision = ask(outcome)
         if decision.answer == "later":

@@ -13,31 +13,25 @@ def entry_point(trace: Trace) -> EntryPoint | None:
     return tape.entry_point(trace.root) if trace.root else None
 
 
-def find(named: Path | None, trace: Trace) -> Path | None:
-    """The repository to use: the named one, that of the working directory, or the recorded one.
+def find(named: Path | None) -> Path | None:
+    """The repository to use: the named one, else that of the working directory.
 
-    Returns None when there is none.
+    The one a trace names is never used unasked: a trace may come from anybody.
     """
-    if named is not None:
-        return named
-    here = home.project_root(Path.cwd())
-    if here is not None:
-        return here
-    recorded = entry_point(trace)
-    folder = Path(recorded.repository) if recorded and recorded.repository else None
-    return folder if folder and folder.is_dir() else None
+    return named if named is not None else home.project_root(Path.cwd())
 
 
 def choose(named: Path | None, trace: Trace) -> Path:
     """Like `find`, for work that needs a repository.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none; the hint tells where the trace says it was recorded.
     """
-    folder = find(named, trace)
+    folder = find(named)
     if folder is None:
+        recorded = entry_point(trace)
+        place = recorded.repository if recorded and recorded.repository else "DIR"
         raise InputError(
-            "no repository to fix: this folder is not in one and the trace names none",
-            hint="add --repo DIR",
+            "this folder is not in a repository", hint=f"add --repo {place}, if that is yours"
         )
     return folder

@@ -79,7 +79,7 @@ def drain_report(spool: Path, store: Store, *, whole: bool = False) -> Drained:
         StoreError: the store cannot be written; nothing is lost, the next drain tries again.
     """
     drained = Drained()
-    if not spool.is_dir():
+    if spool.is_symlink() or not spool.is_dir():
         return drained
     with _only_one(spool) as is_ours:
         if is_ours:

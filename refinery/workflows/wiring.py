@@ -35,6 +35,44 @@ def load_settings(
     return settings.load(start, flags)
 
 
+def state_folder(start: Path | None = None) -> Path:
+    """The `.refinery` folder seen from a folder, checked and created.
+
+    What a repository brings along under that name is somebody else's: sessions, a journal or a
+    store in it would be taken for the user's own, and links would lead writing elsewhere.
+
+    Raises:
+        InputError: it is a link, holds links, is tracked by git, or cannot be created.
+    """
+    folder = home.locate(start)
+    _refuse_foreign(folder)
+    try:
+        return home.prepare(folder)
+    except OSError as error:
+        raise InputError(
+            f"cannot create {folder}: {error}", hint="set REFINERY_HOME to a folder"
+        ) from error
+
+
+def _refuse_foreign(folder: Path) -> None:
+    links = [folder, *folder.iterdir()] if folder.is_dir() else [folder]
+    link = next((path for path in links if path.is_symlink()), None)
+    if link is not None:
+        raise InputError(
+            f"{link} is a link; Refinery keeps its own files there and follows none",
+            hint="remove the link, or set REFINERY_HOME to a folder",
+        )
+    if not folder.is_dir():
+        return
+    from refinery.codebase.repository import is_tracked
+
+    if is_tracked(folder):
+        raise InputError(
+            f"{folder} is tracked by git, so what is in it came with the repository",
+            hint="git rm -r --cached .refinery and look at its files, or set REFINERY_HOME",
+        )
+
+
 def open_workspace(start: Path | None = None, flags: Mapping[str, Any] | None = None) -> Workspace:
     """Open the project's store, taking in what recorders have left in the spool.
 
@@ -43,12 +81,7 @@ def open_workspace(start: Path | None = None, flags: Mapping[str, Any] | None = 
         StoreError: the store cannot be used.
     """
     resolved = load_settings(start, flags)
-    try:
-        folder = home.prepare(resolved.home)
-    except OSError as error:
-        raise InputError(
-            f"cannot create {resolved.home}: {error}", hint="set REFINERY_HOME to a folder"
-        ) from error
+    folder = state_folder(start)
     store = open_store(resolved.values.store or str(folder / "traces.db"))
     workspace = Workspace(resolved, store, folder)
     from refinery.workflows.spool import drain

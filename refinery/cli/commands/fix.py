@@ -70,7 +70,7 @@ def command(
         raise InputError("--dry-run writes nothing, so --yes has nothing to approve")
     ask = fix_view.asker(yes=yes, is_silent=json_output or dry_run)
     if resume is not None:
-        outcome = go_on(workspace, resume, ask, output.note)
+        outcome = go_on(workspace, resume, ask, output.note, repository=repo)
     else:
         request = FixRequest(
             trace=traces.resolve(workspace, trace or ""),

@@ -26,13 +26,13 @@ def command(
 ) -> None:
     """List the changes Refinery has committed, newest first."""
     del ctx
-    from refinery import home
     from refinery.codebase.repository import Repository
     from refinery.model.codec import encode
     from refinery.workflows import changes
+    from refinery.workflows.wiring import state_folder
 
     repository = Repository.open(repo or Path.cwd())
-    folder = home.locate(repository.root)
+    folder = state_folder(repository.root)
     for line in changes.recover(repository, folder):
         output.note(line)
     found = changes.history(folder)

@@ -37,13 +37,13 @@ def command(
 ) -> None:
     """Take a change back as a new commit, keeping later work."""
     del ctx
-    from refinery import home
     from refinery.codebase.patches import build
     from refinery.codebase.repository import Repository
     from refinery.workflows import changes
+    from refinery.workflows.wiring import state_folder
 
     repository = Repository.open(repo or Path.cwd())
-    folder = home.locate(repository.root)
+    folder = state_folder(repository.root)
     for line in changes.recover(repository, folder):
         output.note(line)
     found = changes.find(folder, change)

@@ -1,6 +1,7 @@
 """Which files of the machine a confined command needs in order to start."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ STUBS = {
     "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
 }
 """What stands in for files of /etc in tier `full`."""
+_INTERPRETER = re.compile(r"(?:python|pypy)[0-9.]*[a-z]?")
 _PARTS = ("bin", "lib", "lib64", "libexec", "share", "include", "ssl", "etc", "pyvenv.cfg")
 """What a Python installation or environment keeps under its prefix."""
 
@@ -43,14 +45,24 @@ def of_program(program: Path) -> list[Path]:
         found.append(path)
         prefix = path.parent.parent
         found += _installation(prefix)
+        behind: list[Path] = []
         if home := _home_of_environment(prefix):
-            waiting.append(home / path.name)
+            behind.append(home / path.name)
             found += _installation(home.parent)
         if path.is_symlink():
-            waiting.append(Path(os.path.abspath(path.parent / path.readlink())))  # noqa: PTH100
-        if (real := path.resolve()) != path:
-            waiting.append(real)
+            behind.append(Path(os.path.abspath(path.parent / path.readlink())))  # noqa: PTH100
+        behind.append(path.resolve())
+        waiting += [place for place in behind if _is_interpreter(place)]
     return [path for path in dict.fromkeys(found) if path.exists() and not _is_system(path)]
+
+
+def _is_interpreter(path: Path) -> bool:
+    """Whether a path may be followed to: an interpreter in a Python installation.
+
+    A link, or the `home` of a `pyvenv.cfg`, comes with a repository and may name any file.
+    """
+    is_named = _INTERPRETER.fullmatch(path.name) is not None
+    return is_named and (_is_system(path) or bool(_installation(path.parent.parent)))
 
 
 def _installation(prefix: Path) -> list[Path]:
