@@ -90,7 +90,7 @@ def show_evidence(outcome: "FixOutcome", screen: "Console") -> None:
         _show_attempts(outcome, screen)
     chosen = outcome.chosen
     if chosen is None:
-        screen.print("\nNo patch was proven, so there is nothing to approve.", style="bold")
+        _show_why_not(outcome, screen)
         return
     if chosen.patch:
         screen.print(f"\nPatch {chosen.hypothesis.hypothesis_id}", style="bold")
@@ -98,6 +98,26 @@ def show_evidence(outcome: "FixOutcome", screen: "Console") -> None:
     _show_guard(chosen, screen)
     if chosen.trial:
         _show_trial(chosen.trial, screen)
+
+
+def _show_why_not(outcome: "FixOutcome", screen: "Console") -> None:
+    """Say how far each hypothesis came, and what to do when there was none."""
+    if not outcome.diagnosis.findings:
+        screen.print("\nNothing wrong was found in this trace.", style="bold")
+        return
+    for attempt in outcome.attempts:
+        reason = attempt.trial.reason if attempt.trial else attempt.problem
+        screen.print(f"  {attempt.hypothesis.hypothesis_id}: {output.safe(reason or 'not tried')}")
+    if outcome.attempts:
+        screen.print("\nNo patch was proven, so there is nothing to approve.", style="bold")
+        return
+    categories = ", ".join(dict.fromkeys(f.category for f in outcome.diagnosis.findings))
+    screen.print("\nNo change to try was found.", style="bold")
+    if outcome.diagnosis.engine == "detectors":
+        screen.print(
+            f"  The offline playbook has none for this place and kind of finding ({categories}).\n"
+            "  Name a model to have one written: refinery fix … --model provider:model"
+        )
 
 
 def show_end(outcome: "FixOutcome", screen: "Console") -> None:

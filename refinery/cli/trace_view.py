@@ -106,7 +106,7 @@ def _tree(trace: Trace) -> "Tree":
 def _summary(run: Run) -> str:
     """One line: mark, kind, name, id, duration, tokens."""
     parts = [_MARKS.get(run.status or "", "?"), run.kind or "run", run.name or "(no name)"]
-    parts.append(f"[{run.run_id[:13]}]")
+    parts.append(f"[{run.run_id[:18]}]")
     if run.duration_ms is not None:
         parts.append(_duration(run.duration_ms))
     usage = run.usage

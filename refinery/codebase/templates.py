@@ -44,7 +44,7 @@ def find_templates(tree: SourceTree, rendered: str) -> Iterator[Template]:
     """
     for path in tree.paths((*PYTHON, *DATA, *TEXT)):
         text = tree.text(path)
-        if text is None or not _shares(text, rendered):
+        if text is None or _is_our_output(text) or not _shares(text, rendered):
             continue
         if path.endswith(PYTHON):
             yield from _in_python(tree, path)
@@ -53,6 +53,11 @@ def find_templates(tree: SourceTree, rendered: str) -> Iterator[Template]:
         else:
             end = text.rstrip("\n").count("\n") + 1
             yield from _made(Span(path, 1, end), path.rpartition("/")[2], (HOLE, text))
+
+
+def _is_our_output(text: str) -> bool:
+    """Whether a file is a document of the command line, which repeats what was recorded."""
+    return text.startswith("{") and '"schema_version"' in text[:40]
 
 
 def collapse(text: str) -> str:

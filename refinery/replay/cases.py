@@ -84,7 +84,7 @@ def plan(request: TrialRequest) -> tuple[list[Planned], list[str]]:
     for is_control, cases in ((False, request.failing), (True, request.controls)):
         for case in cases:
             tape = Tape.from_trace(case.trace) if case.trace.runs else None
-            short = case.trace.trace_id[:8]
+            short = case.trace.trace_id[:18]
             if tape is None or tape.entry is None or tape.entry.kind != "callable":
                 warnings.append(f"trace {short} names no callable entry point: left out")
                 continue
@@ -95,7 +95,7 @@ def plan(request: TrialRequest) -> tuple[list[Planned], list[str]]:
 def _planned(
     request: TrialRequest, case: Case, tape: Tape, is_control: bool, warnings: list[str]
 ) -> Planned:
-    entry, short = tape.entry, tape.trace_id[:8]
+    entry, short = tape.entry, tape.trace_id[:18]
     assert entry is not None
     is_base = entry.commit == request.base_commit
     if not is_base:

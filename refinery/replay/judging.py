@@ -139,7 +139,7 @@ def _not_reproduced(base: Sequence[ReplayResult], recorded: Mapping[str, Trace])
         return f"the unpatched run could not be replayed: {_open_reason(unanswered)}"
     strange = [r for r in base if not r.passed and _is_other_failure(r, recorded)]
     if strange:
-        trace_id, how = strange[0].trace_id[:8], strange[0].error or strange[0].status
+        trace_id, how = strange[0].trace_id[:18], strange[0].error or strange[0].status
         return f"the unpatched replay of {trace_id} ends otherwise than recorded: {how}"[:500]
     if _passed(base) == len(base):
         return f"the failure is not reproduced: {_of(base)} unpatched replays pass"
@@ -181,7 +181,7 @@ def _broken_controls(arms: Sequence[Arm]) -> tuple[list[ReplayResult], tuple[str
     broken = [r for r in _sure_controls(arms) if not r.unanswered and not r.passed]
     unsound = set(_by_trace(_results(arms, PASSING, is_base=True))) - set(sound)
     warnings = [
-        f"control {trace_id[:8]} fails without the patch already: not counted"
+        f"control {trace_id[:18]} fails without the patch already: not counted"
         for trace_id in sorted(unsound)
     ]
     if not sound:

@@ -166,8 +166,9 @@ def _replayed(place: Place, index: int, session: Session, nonce: str, why: str) 
         else []
     )
     if status == "error" and refused:
-        detail = f"no network in a replay: {', '.join(refused)[:300]}"
-        steps += (StepFidelity("network", "network", Fidelity.UNANSWERED, None, detail),)
+        name = ", ".join(refused)[:300]
+        detail = "there is no network in a replay"
+        steps += (StepFidelity(name, "network", Fidelity.UNANSWERED, None, detail),)
     if any(step.fidelity is Fidelity.UNANSWERED for step in steps):
         status = "unanswered"
     runs = _runs(place.work / "spool" / str(index))

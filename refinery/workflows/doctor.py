@@ -167,10 +167,9 @@ def _entry_point(place: _Place) -> Examination:
         fix = "refinery init, or set [agent] entrypoint in refinery.toml"
         return Examination("entry point", State.WARN, "none is set", fix)
     module, _, attribute = target.partition(":")
-    file = place.root.joinpath(*module.split("."))
-    found = next((p for p in (file.with_suffix(".py"), file / "__init__.py") if p.is_file()), None)
+    found = next(_files_of(module, place), None)
     if found is None:
-        fix = "correct [agent] entrypoint in refinery.toml"
+        fix = 'correct [agent] entrypoint; in a src layout add "PYTHONPATH=src" to [agent] env'
         return Examination("entry point", State.FAIL, f"no file for {module!r}", fix)
     where = found.relative_to(place.root).as_posix()
     line = _line_of(found, attribute.partition(".")[0])
@@ -179,6 +178,19 @@ def _entry_point(place: _Place) -> Examination:
         detail = f"{where} defines no {attribute!r} at its top level"
         return Examination("entry point", State.FAIL, detail, fix)
     return Examination("entry point", State.OK, f"{target} ({where}:{line}, not run)")
+
+
+def _files_of(module: str, place: _Place) -> Iterator[Path]:
+    """Files a module may be in: below the project, or an entry of the agent's PYTHONPATH."""
+    listed = [
+        e.partition("=")[2] for e in place.settings.values.agent.env if e[:11] == "PYTHONPATH="
+    ]
+    parts = ["", *(part for entry in listed for part in entry.split(os.pathsep) if part)]
+    for part in parts:
+        file = (place.root / part).joinpath(*module.split("."))
+        for path in (file.with_suffix(".py"), file / "__init__.py"):
+            if path.is_file() and path.is_relative_to(place.root):
+                yield path
 
 
 def _line_of(path: Path, name: str) -> int | None:

@@ -293,7 +293,8 @@ def _checked(
             stack = str(answer["error"].get("stack", "")).strip().splitlines()
             raise InputError(
                 f"entry point {target!r}: {answer['error']['message']}",
-                hint=f"{stack[-1]} — check [agent] entrypoint and python"
+                hint=f"{stack[-1]} — check [agent] entrypoint and python; in a src layout add "
+                '"PYTHONPATH=src" to [agent] env'
                 if stack
                 else "check [agent] entrypoint",
             )

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -212,6 +213,16 @@ def test_a_template_that_changed_a_little_still_fits_with_less_confidence(root: 
 
     assert found[0].node == "SYSTEM_PROMPT"
     assert found[0].confidence < old.confidence
+
+
+def test_a_saved_document_of_the_command_line_is_no_template(root: Path) -> None:
+    rendered = "Answer in the name of the whole house, and never in your own."
+    saved = json.dumps({"schema_version": 1, "runs": [{"inputs": {"system": rendered}}]})
+    write_files(root, {"saved.json": saved, "prompts.json": json.dumps({"system": rendered})})
+
+    found = locate_template(llm(("system", rendered)), root)
+
+    assert [place.file for place in found] == ["prompts.json"]
 
 
 def test_nothing_is_found_for_a_prompt_from_elsewhere(root: Path) -> None:

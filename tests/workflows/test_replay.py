@@ -16,6 +16,7 @@ from refinery.model.trace import EntryPoint, RunError, RunStatus, Trace
 from refinery.replay.wire import ModelReply, ModelRequest
 from refinery.safety import sandbox
 from refinery.workflows import wiring
+from refinery.workflows.record import record_inputs
 from refinery.workflows.replay import replay_trace
 from refinery.workflows.wiring import Workspace
 from tests.cli.calling import call
@@ -164,3 +165,29 @@ def test_the_command_prints_the_steps_and_ends_with_1_when_it_differs(
     assert 'differs: output: recorded "hello"' in shown.stdout
     assert missing.code == 2
     assert "is not a folder" in missing.json["error"]["message"]
+
+
+def test_a_src_layout_is_recorded_checked_and_replayed(
+    isolated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = '[agent]\nentrypoint = "inner.plain:answer"\nenv = ["PYTHONPATH=src"]\n'
+    source = "def answer(request):\n    return {'output': 'hello ' + request}\n"
+    files = {
+        "src/inner/plain.py": source,
+        "refinery.toml": settings,
+        ".gitignore": "__pycache__\n",
+    }
+    root = make_repository(isolated / "agent", files)
+    monkeypatch.chdir(root)
+    opened = wiring.open_workspace(root)
+
+    (recorded_run,) = record_inputs(opened, ["you"], root)
+    stored = opened.store.get_trace(recorded_run.trace_id or "")
+    opened.store.close()
+
+    assert recorded_run.output == {"output": "hello you"}
+    assert stored is not None
+    outcome = replay_trace(opened, stored)
+    assert outcome.is_same, outcome.divergence
+    entry = next(c for c in call("doctor", "--json").json["checks"] if c["name"] == "entry point")
+    assert entry["detail"] == "inner.plain:answer (src/inner/plain.py:1, not run)"

@@ -107,4 +107,4 @@ def _run(trace: "Trace", run_id: str) -> str:
     run = trace.run(run_id)
     kind = f"{run.kind} " if run and run.kind else ""
     name = (run.name if run else None) or "run"
-    return output.safe(f"{kind}{name} ({run_id[:8]})")
+    return output.safe(f"{kind}{name} ({run_id[:18]})")

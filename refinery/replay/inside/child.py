@@ -80,7 +80,9 @@ def _prepare(job: dict[str, Any]) -> Process:
     code = Path(job["code"])
     folder = code / job["folder"]
     os.chdir(folder)
-    sys.path[0:1] = [str(folder)]
+    listed = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    beside = [str(folder / part) for part in listed if part and not os.path.isabs(part)]  # noqa: PTH117
+    sys.path[0:1] = [str(folder), *beside]  # relative entries count from the project's folder
     sys.argv = [job["target"]]
     os.environ["REFINERY_RECORD"] = "0"  # the agent's own `record()` must wait for its case
     redirect = Redirect(job["port"])
