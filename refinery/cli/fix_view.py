@@ -33,7 +33,7 @@ def asker(*, yes: bool, is_silent: bool) -> "Callable[[FixOutcome], Decision]":
     from refinery.workflows.fix import Decision
 
     def ask(outcome: "FixOutcome") -> "Decision":
-        if yes and (reason := _uncovered(outcome)):
+        if yes and (reason := outcome.uncovered):
             output.note(f"{reason}: decide in a terminal")
             return Decision("later", getpass.getuser())
         if yes:
@@ -45,18 +45,6 @@ def asker(*, yes: bool, is_silent: bool) -> "Callable[[FixOutcome], Decision]":
         return Decision(_prompt(outcome, screen), getpass.getuser(), covers_held=True)
 
     return ask
-
-
-def _uncovered(outcome: "FixOutcome") -> str | None:
-    """Why `--yes` does not cover the proposed patch; None when it does."""
-    chosen = outcome.chosen
-    if chosen is None or chosen.guard is None or chosen.trial is None:
-        return "there is no proven patch"
-    if chosen.guard.outcome is not Outcome.ALLOW:
-        return "the guard holds items of this patch, and --yes does not cover them"
-    if chosen.trial.verdict is not Verdict.FIXED:
-        return f"the verdict is {chosen.trial.verdict.value!r}, and --yes covers only proven fixes"
-    return None
 
 
 def _prompt(outcome: "FixOutcome", screen: "Console") -> str:

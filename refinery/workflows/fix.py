@@ -60,6 +60,19 @@ class FixOutcome:
         """Whether a proven patch waits for approval."""
         return self.chosen is not None and self.decision is None
 
+    @property
+    def uncovered(self) -> str | None:
+        """Why an approval that nobody looked at does not cover the patch; None when it does."""
+        chosen = self.chosen
+        if chosen is None or chosen.guard is None or chosen.trial is None:
+            return "there is no proven patch"
+        if chosen.guard.outcome is not Outcome.ALLOW:
+            return "the guard holds items of this patch, and --yes does not cover them"
+        verdict = chosen.trial.verdict
+        if verdict is not Verdict.FIXED:
+            return f"the verdict is {verdict.value!r}, and --yes covers only proven fixes"
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -320,18 +333,9 @@ def _conclude(graph: Any, config: dict[str, Any], ask: Ask) -> FixOutcome:
 
 
 def _refuse_if_uncovered(outcome: FixOutcome, decision: Decision) -> None:
-    if decision.answer != "yes" or decision.covers_held or outcome.chosen is None:
-        return
-    guard, trial = outcome.chosen.guard, outcome.chosen.trial
-    if guard is not None and guard.outcome is Outcome.HOLD:
+    if decision.answer == "yes" and not decision.covers_held and (reason := outcome.uncovered):
         raise RefusedError(
-            "the guard holds items of this patch, and --yes does not cover them",
-            hint=f"run `refinery fix --resume {outcome.session_id}` in a terminal",
-        )
-    if trial is not None and trial.verdict is not Verdict.FIXED:
-        raise RefusedError(
-            f"the verdict is {trial.verdict.value!r}, and --yes covers only proven fixes",
-            hint=f"run `refinery fix --resume {outcome.session_id}` in a terminal",
+            reason, hint=f"run `refinery fix --resume {outcome.session_id}` in a terminal"
         )
 
 
