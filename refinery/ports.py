@@ -31,6 +31,71 @@ class TraceFilter:
     limit: int = 100
 
 
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs to list, over all traces; None leaves a field open."""
+
+    trace_id: str | None = None
+    run_ids: Sequence[str] | None = None
+    parent_id: str | None = None
+    is_root: bool | None = None
+    """Whether the run has no parent."""
+    project: str | None = None
+    kind: str | None = None
+    status: str | None = None
+    name: str | None = None
+    session_id: str | None = None
+    user_id: str | None = None
+    since_ns: int | None = None
+    until_ns: int | None = None
+    """Half-open: since <= start < until, nanoseconds UTC."""
+    text: str | None = None
+    """Words that must occur in the run (full-text search)."""
+    is_oldest_first: bool = False
+    limit: int = 100
+    after: str | None = None
+    """Cursor: `RunPage.next` of the page before."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """A run and what the store knows of its trace."""
+
+    run: Run
+    source: str = "unknown"
+    project: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """One page of runs, newest start first unless asked otherwise."""
+
+    runs: tuple[StoredRun, ...]
+    next: str | None = None
+    """Cursor of the next page; None on the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunBatch:
+    """Runs of one source and project, to be written with others in one transaction."""
+
+    runs: Sequence[Run]
+    source: str = "unknown"
+    project: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectSummary:
+    """A project that holds traces."""
+
+    name: str | None
+    """None: traces filed under no project."""
+    traces: int
+    first_ns: int | None
+    """Earliest and latest start of a trace, nanoseconds UTC."""
+    last_ns: int | None
+
+
 class Store(Protocol):
     """Where traces live. Each public file of `refinery.stores` has `open_store(url) -> Store`."""
 
@@ -44,6 +109,44 @@ class Store(Protocol):
         Raises:
             StoreError: the store is corrupt, locked for more than 5 s, or full.
         """
+        ...
+
+    def write_batches(self, batches: Sequence[RunBatch]) -> int:
+        """Write several batches in one transaction, as `write_runs` does each of them.
+
+        Returns the number of runs that were new.
+
+        Raises:
+            StoreError: as `write_runs` does; then nothing of any batch is written.
+        """
+        ...
+
+    def get_run(self, run_id: str) -> StoredRun | None:
+        """One run of any trace; None when there is none of that id."""
+        ...
+
+    def find_runs(self, wanted: RunFilter) -> RunPage:
+        """Matching runs of all traces, a page at a time; pages neither overlap nor skip.
+
+        Raises:
+            InputError: the cursor is none of this store's.
+        """
+        ...
+
+    def projects(self) -> list[ProjectSummary]:
+        """Every project that holds traces, by name."""
+        ...
+
+    def put_blob(self, content: bytes, trace_id: str) -> str:
+        """Keep bytes that belong to a trace (an attachment, a request as it came).
+
+        Returns a reference, `sha256:` and 64 hexadecimal digits; the same bytes of the same
+        trace are kept once, and go when the trace is deleted.
+        """
+        ...
+
+    def get_blob(self, reference: str) -> bytes | None:
+        """The bytes behind a reference; None when they are not kept."""
         ...
 
     def get_trace(self, trace_id: str) -> Trace | None:
@@ -63,7 +166,10 @@ class Store(Protocol):
         ...
 
     def get_feedback(self, trace_id: str) -> list[Feedback]:
-        """Feedback of a trace and its runs, oldest first."""
+        """Feedback of a trace and its runs, oldest first.
+
+        Feedback on a run may be written before the run is there, with an empty `trace_id`.
+        """
         ...
 
     def delete_traces(self, trace_ids: Sequence[str]) -> int:
