@@ -134,9 +134,9 @@ def _latest(store: Store, *, failed: bool) -> Trace:
 
 
 def _fetched(workspace: Workspace, url: str) -> Trace:
-    from refinery.workflows import ingest
+    from refinery.workflows import fetch
 
-    return ingest.fetch_one(workspace, url)
+    return fetch.fetch_one(workspace, url)
 
 
 def _imported(workspace: Workspace, path: Path) -> Trace:

@@ -4,7 +4,7 @@ import pytest
 
 from refinery.model.failure import Likelihood
 from refinery.workflows.diagnose import diagnose
-from refinery.workflows.ingest import fetch_one
+from refinery.workflows.fetch import fetch_one
 from refinery.workflows.wiring import open_workspace
 from tests.adapters.test_langsmith import remote_runs
 from tests.fakes.langsmith_server import LangSmithServer

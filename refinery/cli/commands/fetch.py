@@ -10,7 +10,7 @@ from refinery.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from refinery.workflows.ingest import Fetched
+    from refinery.workflows.fetch import Fetched
 
 EPILOG = """Examples:
 
@@ -45,19 +45,19 @@ def command(
 
     What was asked within the last 15 minutes is answered from a cache.
     """
-    from refinery.workflows import ingest, traces
+    from refinery.workflows import fetch, traces
     from refinery.workflows.wiring import open_workspace
 
     if (trace is None) != failed:
         raise InputError("name one trace, or say --failed", hint="refinery fetch --failed")
-    request = ingest.FetchRequest(
+    request = fetch.FetchRequest(
         reference=trace,
         project=project,
         since_ns=traces.since_ns(since) if since else None,
         until_ns=traces.since_ns(until) if until else None,
         limit=limit,
     )
-    found = ingest.fetch(open_workspace(flags=ctx.obj), request)
+    found = fetch.fetch(open_workspace(flags=ctx.obj), request)
     document = {"traces": [_to_json(item) for item in found]}
     output.emit(document, json_output, lambda screen: _show(found, screen))
 
