@@ -9,7 +9,7 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -33,6 +33,7 @@ _lock = threading.RLock()
 class _State:
     """What is switched on in this process."""
 
+    is_on: bool = False
     target: "tuple[Path, str] | None" = None
     """Spool folder and project, as they were when `record` was called."""
     book: "Book | None" = None
@@ -61,12 +62,11 @@ def record(*, project: str | None = None, folder: Path | None = None) -> None:
         with _lock:
             if _State.target is None:
                 _State.target = _target(project, folder)
+            _State.is_on = True
             if _State.handler is not None:
                 _State.handler.active = True
-            elif GATE in sys.modules and not _is_importing(GATE):
-                _install()
             else:
-                _arm()
+                on_import(GATE, _install)
     except Exception as error:  # noqa: BLE001  # the recorder never breaks the host
         with contextlib.suppress(Exception):
             sys.stderr.write(f"refinery: recording is off ({type(error).__name__}: {error})\n")
@@ -75,8 +75,10 @@ def record(*, project: str | None = None, folder: Path | None = None) -> None:
 def stop() -> None:
     """Stop recording and write what is queued, waiting for at most one second."""
     with _lock:
+        _State.is_on = False
         if _State.handler is not None:
             _State.handler.active = False
+        _watch.waiting.clear()
         _disarm()
     if _State.book is not None:
         from refinery.recorders.sink import close_all
@@ -86,6 +88,8 @@ def stop() -> None:
 
 def current_book() -> "Book | None":
     """The open runs of this process, for recorders beside LangChain's; None when off."""
+    if not _State.is_on:
+        return None
     if _State.book is None and _State.target is not None:
         from refinery.recorders._book import Book
         from refinery.recorders.sink import shared_sink
@@ -137,7 +141,11 @@ def _is_importing(name: str) -> bool:
 
 
 class _Watch:
-    """Waits for the import of `GATE` and installs the handler after it."""
+    """Waits for the import of modules, and tells who asked when they are there."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, list[Callable[[], None]]] = {}
+        """What is called once a module has been imported, by the module's name."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -145,23 +153,32 @@ class _Watch:
         """The spec the other finders give, with a loader that tells us when it is done."""
         if fullname == LIBRARY:
             _prepare()
-        if fullname != GATE:
+        if fullname not in self.waiting:
             return None
         for finder in [entry for entry in sys.meta_path if entry is not self]:
-            spec = finder.find_spec(fullname, path, target)
+            find = getattr(finder, "find_spec", None)
+            spec: ModuleSpec | None = find(fullname, path, target) if find else None
             if spec is not None:
                 if spec.loader is not None:
                     # Not an `importlib.abc.Loader`: importing that takes 10 ms.
-                    spec.loader = _Telling(spec.loader)  # type: ignore[assignment]
+                    spec.loader = _Telling(spec.loader, fullname)  # type: ignore[assignment]
                 return spec
         return None
 
+    def tell(self, name: str) -> None:
+        """Call whoever waits for a module; an error of theirs stays here."""
+        for install in self.waiting.pop(name, ()):
+            _guarded(install)
+        if not self.waiting:
+            _disarm()
+
 
 class _Telling:
-    """A loader that runs another one, then installs the handler."""
+    """A loader that runs another one, then tells that the module is there."""
 
-    def __init__(self, real: Any) -> None:
+    def __init__(self, real: Any, name: str) -> None:
         self._real = real
+        self._name = name
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
@@ -172,21 +189,37 @@ class _Telling:
         return made
 
     def exec_module(self, module: ModuleType) -> None:
-        """Run the module, then install; an error of ours stays here."""
+        """Run the module, then tell."""
         self._real.exec_module(module)
-        _disarm()
-        try:
-            _install()
-        except Exception as error:  # noqa: BLE001  # the recorder never breaks the host
-            sys.stderr.write(f"refinery: recording is off ({type(error).__name__}: {error})\n")
+        _watch.tell(self._name)
 
 
 _watch = _Watch()
 
 
-def _arm() -> None:
-    if _watch not in sys.meta_path:
-        sys.meta_path.insert(0, _watch)
+def on_import(module_name: str, install: Callable[[], None]) -> None:
+    """Call `install` as soon as a module is imported; at once when it is already.
+
+    It is called once; an exception of it is told in one line and goes no further. `stop` forgets
+    those that still wait.
+    """
+    if module_name in sys.modules and not _is_importing(module_name):
+        _guarded(install)
+        return
+    with _lock:
+        waiting = _watch.waiting.setdefault(module_name, [])
+        if install not in waiting:
+            waiting.append(install)
+        if _watch not in sys.meta_path:
+            sys.meta_path.insert(0, _watch)
+
+
+def _guarded(install: Callable[[], None]) -> None:
+    try:
+        install()
+    except Exception as error:  # noqa: BLE001  # the recorder never breaks the host
+        with contextlib.suppress(Exception):
+            sys.stderr.write(f"refinery: recording is off ({type(error).__name__}: {error})\n")
 
 
 def _disarm() -> None:
