@@ -1,5 +1,6 @@
 """One SQLite file: the default store, safe for several threads and processes."""
 
+import hashlib
 import json
 import os
 import sqlite3
@@ -15,11 +16,22 @@ from refinery.model.codec import decode, encode
 from refinery.model.merge import merge
 from refinery.model.trace import Feedback, Json, Run, RunStatus, Trace, TraceSummary
 from refinery.model.walk import in_tree_order
-from refinery.ports import Store, TraceFilter
+from refinery.ports import (
+    ProjectSummary,
+    RunBatch,
+    RunFilter,
+    RunPage,
+    Store,
+    StoredRun,
+    TraceFilter,
+)
 from refinery.stores._shared import layout, queries, schema
 
 _FORKED: list[sqlite3.Connection] = []
 """Connections inherited from a parent process: closing one would end the parent's locks."""
+
+_MAX_PAGE = 10_000
+"""Most runs of one page, whatever is asked."""
 
 _ID_BATCH = 500
 """Ids in one `IN (…)`; older SQLite libraries take at most 999 arguments."""
@@ -63,25 +75,78 @@ class SqliteStore:
         self, runs: Iterable[Run], *, source: str = "unknown", project: str | None = None
     ) -> int:
         """Write runs, joined with what is stored, in one transaction; returns how many are new."""
-        joined: dict[str, Run] = {}
-        for run in runs:
-            key = queries.clean(run.run_id)
-            joined[key] = merge(joined[key], run) if key in joined else run
-        if not joined:
+        return self.write_batches([RunBatch(list(runs), source, project)])
+
+    def write_batches(self, batches: Sequence[RunBatch]) -> int:
+        """Write several batches in one transaction; returns how many runs are new."""
+        if not any(batch.runs for batch in batches):
             return 0
-        seen: dict[str, set[int]] = {}
-        fresh = {key: _row(run, seen) for key, run in joined.items()}
         with self._writing() as connection:
-            stored = _stored(connection, list(joined))
-            touched = {queries.clean(run.trace_id) for run in joined.values()}
-            for key, (number, old) in stored.items():
-                touched.add(queries.clean(old.trace_id))
-                if (both := merge(old, joined[key])) != old:
-                    _update(connection, number, _row(both, {}))
-            _insert(connection, [row for key, row in fresh.items() if key not in stored])
-            for trace_id in touched:
-                _refresh(connection, trace_id, source, project)
-        return len(joined) - len(stored)
+            return sum(_write(connection, batch) for batch in batches)
+
+    def get_run(self, run_id: str) -> StoredRun | None:
+        """One run of any trace; None when there is none of that id."""
+        with self._reading() as connection:
+            row = connection.execute(
+                "SELECT number FROM runs WHERE run_id = ?", (queries.clean(run_id),)
+            ).fetchone()
+            found = _numbered(connection, [row[0]]) if row else []
+        return found[0] if found else None
+
+    def find_runs(self, wanted: RunFilter) -> RunPage:
+        """Matching runs of all traces, a page at a time; pages neither overlap nor skip."""
+        after = queries.place_after(wanted)
+        limit = max(1, min(wanted.limit, _MAX_PAGE))
+        places: list[tuple[int | None, int]] = []
+        with self._reading() as connection:
+            if after is None or after.start_ns is not None:
+                places += connection.execute(*queries.page(wanted, after, limit + 1))
+            if len(places) <= limit:
+                room = limit + 1 - len(places)
+                places += connection.execute(*queries.page_without_start(wanted, after, room))
+            runs = _numbered(connection, [number for _, number in places[:limit]])
+        last = queries.Place(*places[limit - 1]) if len(places) > limit else None
+        return RunPage(tuple(runs), queries.cursor(wanted, last) if last else None)
+
+    def projects(self) -> list[ProjectSummary]:
+        """Every project that holds traces, by name; traces without a project come first."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT project, count(*), min(start_ns), max(start_ns) FROM traces "
+                "GROUP BY project ORDER BY project"
+            ).fetchall()
+        return [ProjectSummary(*row) for row in rows]
+
+    def put_blob(self, content: bytes, trace_id: str) -> str:
+        """Keep bytes that belong to a trace; returns their reference."""
+        reference = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        with self._writing() as connection:
+            known = connection.execute(
+                "SELECT 1 FROM blobs WHERE reference = ?", (reference,)
+            ).fetchone()
+            if known is None:
+                connection.execute(
+                    "INSERT INTO blobs VALUES (?, ?, ?)", (reference, *layout.pack(content))
+                )
+            connection.execute(
+                "INSERT OR IGNORE INTO blobs_of_traces VALUES (?, ?)",
+                (queries.clean(trace_id), reference),
+            )
+        return reference
+
+    def get_blob(self, reference: str) -> bytes | None:
+        """The bytes behind a reference; None when they are not kept."""
+        with self._reading() as connection:
+            row = connection.execute(
+                "SELECT codec, body FROM blobs WHERE reference = ?", (queries.clean(reference),)
+            ).fetchone()
+        try:
+            return layout.unpack(*row) if row else None
+        except (ValueError, TypeError) as error:
+            raise StoreError(
+                f"{reference} in the trace store is damaged: {error}",
+                hint="delete the trace, or restore the store from a copy",
+            ) from error
 
     def get_trace(self, trace_id: str) -> Trace | None:
         """A whole trace, runs in tree order; None when there is none of that id."""
@@ -120,6 +185,7 @@ class SqliteStore:
         """Write feedback; an id that is stored already is replaced."""
         rows = [_feedback_row(item) for item in feedback]
         with self._writing() as connection:
+            rows = [_placed(connection, row) for row in rows]
             connection.executemany(
                 "INSERT OR REPLACE INTO feedback VALUES (?, ?, ?, ?, ?, ?)", rows
             )
@@ -133,10 +199,11 @@ class SqliteStore:
         """Feedback of a trace and its runs, oldest first."""
         with self._reading() as connection:
             rows = connection.execute(
-                "SELECT body FROM feedback WHERE trace_id = ? ORDER BY created_ns, rowid",
+                "SELECT body, trace_id FROM feedback WHERE trace_id = ? "
+                "ORDER BY created_ns, rowid",
                 (queries.clean(trace_id),),
             ).fetchall()
-        return [_to_feedback(row[0]) for row in rows]
+        return [_to_feedback(*row) for row in rows]
 
     def delete_traces(self, trace_ids: Sequence[str]) -> int:
         """Delete traces with all they hold; returns how many there were."""
@@ -151,9 +218,14 @@ class SqliteStore:
                 )
                 connection.execute("DELETE FROM runs WHERE trace_id = ?", key)
                 connection.execute("DELETE FROM feedback WHERE trace_id = ?", key)
+                connection.execute("DELETE FROM blobs_of_traces WHERE trace_id = ?", key)
                 deleted += connection.execute(
                     "DELETE FROM traces WHERE trace_id = ?", key
                 ).rowcount
+            connection.execute(
+                "DELETE FROM blobs WHERE NOT EXISTS "
+                "(SELECT 1 FROM blobs_of_traces AS kept WHERE kept.reference = blobs.reference)"
+            )
         return deleted
 
     def stats(self) -> dict[str, Json]:
@@ -195,8 +267,49 @@ class SqliteStore:
             yield connection
 
 
-def _row(run: Run, seen: dict[str, set[int]]) -> layout.RunRow:
-    return layout.to_row(run, seen.setdefault(run.trace_id, set()))
+def _write(connection: sqlite3.Connection, batch: RunBatch) -> int:
+    """Join the runs of a batch with what is stored; returns how many are new."""
+    joined: dict[str, Run] = {}
+    for run in batch.runs:
+        key = queries.clean(run.run_id)
+        joined[key] = merge(joined[key], run) if key in joined else run
+    fresh = {key: layout.to_row(run) for key, run in joined.items()}
+    stored = _stored(connection, list(joined))
+    touched = {queries.clean(run.trace_id) for run in joined.values()}
+    for key, (number, old) in stored.items():
+        touched.add(queries.clean(old.trace_id))
+        if (both := merge(old, joined[key])) != old:
+            _update(connection, number, layout.to_row(both))
+    _insert(connection, [row for key, row in fresh.items() if key not in stored])
+    for trace_id in touched:
+        _place_feedback(connection, trace_id)
+        _refresh(connection, trace_id, batch.source, batch.project)
+    return len(joined) - len(stored)
+
+
+def _place_feedback(connection: sqlite3.Connection, trace_id: str) -> None:
+    """Feedback that came before its run belongs to the trace of the run."""
+    connection.execute(
+        "UPDATE feedback SET trace_id = ?1 WHERE trace_id = '' AND run_id IN "
+        "(SELECT run_id FROM runs WHERE trace_id = ?1)",
+        (trace_id,),
+    )
+
+
+def _numbered(connection: sqlite3.Connection, numbers: list[int]) -> list[StoredRun]:
+    """The runs of the given numbers, in that order."""
+    found: dict[int, StoredRun] = {}
+    for at in range(0, len(numbers), _ID_BATCH):
+        batch = numbers[at : at + _ID_BATCH]
+        marks = ", ".join("?" * len(batch))
+        rows = connection.execute(
+            "SELECT number, codec, body, source, project FROM runs "  # noqa: S608  # only question marks
+            f"LEFT JOIN traces USING (trace_id) WHERE number IN ({marks})",
+            batch,
+        )
+        for number, codec, body, source, project in rows:
+            found[number] = StoredRun(layout.to_run(codec, body), source or "unknown", project)
+    return [found[number] for number in numbers]
 
 
 def _stored(connection: sqlite3.Connection, keys: list[str]) -> dict[str, tuple[int, Run]]:
@@ -266,11 +379,12 @@ def _refresh(
 def _label(connection: sqlite3.Connection, trace_id: str) -> str | None:
     """The outcome last said of a whole trace: `pass`, `fail` or None."""
     row = connection.execute(
-        "SELECT body FROM feedback WHERE trace_id = ? AND key = 'label' AND run_id IS NULL "
+        "SELECT body, trace_id FROM feedback "
+        "WHERE trace_id = ? AND key = 'label' AND run_id IS NULL "
         "ORDER BY created_ns DESC, rowid DESC LIMIT 1",
         (trace_id,),
     ).fetchone()
-    value = _to_feedback(row[0]).value if row else None
+    value = _to_feedback(*row).value if row else None
     outcome = value.get("outcome") if isinstance(value, dict) else value
     return outcome if outcome in ("pass", "fail") else None
 
@@ -287,9 +401,17 @@ def _feedback_row(item: Feedback) -> tuple[Any, ...]:
     )
 
 
-def _to_feedback(body: str) -> Feedback:
+def _placed(connection: sqlite3.Connection, row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A row of feedback with the trace of its run filled in, when the run is there."""
+    if row[1] or row[2] is None:
+        return row
+    found = connection.execute("SELECT trace_id FROM runs WHERE run_id = ?", (row[2],)).fetchone()
+    return (row[0], found[0], *row[2:]) if found else row
+
+
+def _to_feedback(body: str, trace_id: str) -> Feedback:
     try:
-        return decode(Feedback, json.loads(body))
+        return decode(Feedback, json.loads(body) | {"trace_id": trace_id})
     except (ValueError, TypeError, RecursionError) as error:
         raise StoreError(
             f"feedback in the trace store is damaged: {error}",

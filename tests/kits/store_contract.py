@@ -20,6 +20,7 @@ from refinery.model.trace import (
     Usage,
 )
 from refinery.ports import Store, TraceFilter
+from tests.kits.run_contract import RunContract
 from tests.kits.traces import START_NS, llm, run, sample
 
 EVERYTHING = Run(
@@ -67,12 +68,8 @@ def opening(run_: Run) -> Run:
     )
 
 
-class StoreContract:
+class StoreContract(RunContract):
     """Behaviour every store shares; each test gets a store that is empty."""
-
-    @pytest.fixture
-    def store(self, opened: Callable[[], Store]) -> Store:
-        return opened()
 
     def test_a_run_with_every_field_reads_back_equal(self, store: Store) -> None:
         assert store.write_runs([EVERYTHING], source="test", project="p") == 1

@@ -27,10 +27,6 @@ MAX_PAYLOAD_BYTES = 256 * 2**20
 MAX_TEXT = 8_000
 """Characters of each of a run's inputs and outputs that can be searched."""
 
-REPEATED_FROM = 64
-"""Strings of at least this length are indexed once per written batch of a trace: a conversation
-repeats its beginning in every model call."""
-
 _INT64 = 2**63
 
 
@@ -48,8 +44,8 @@ RUN_COLUMNS = (
 )
 
 
-def to_row(run: Run, seen: set[int]) -> RunRow:
-    """The row of a run; `seen` holds hashes of long strings already indexed for its trace."""
+def to_row(run: Run) -> RunRow:
+    """The row of a run."""
     encoded = encode_run(run)
     codec, body = pack(json.dumps(encoded, ensure_ascii=False, separators=(",", ":")).encode())
     columns = (
@@ -67,7 +63,7 @@ def to_row(run: Run, seen: set[int]) -> RunRow:
         codec,
         body,
     )
-    return RunRow(columns, _searchable(encoded, seen))
+    return RunRow(columns, _searchable(encoded))
 
 
 def to_run(codec: int, body: bytes) -> Run:
@@ -147,7 +143,7 @@ def _total_tokens(usage: Json) -> int | None:
     return sum(parts) if parts else None
 
 
-def _searchable(encoded: Mapping[str, Json], seen: set[int]) -> str:
+def _searchable(encoded: Mapping[str, Json]) -> str:
     """Name, error, inputs and outputs of a run as one text, the last two bounded."""
     parts = [str(encoded.get("name") or "")]
     if error := encoded.get("error"):
@@ -155,10 +151,6 @@ def _searchable(encoded: Mapping[str, Json], seen: set[int]) -> str:
     for name in ("inputs", "outputs"):
         room = MAX_TEXT
         for text in _strings(encoded.get(name)):
-            if len(text) >= REPEATED_FROM:
-                if (mark := hash(text)) in seen:
-                    continue
-                seen.add(mark)
             parts.append(text[:room])
             room -= len(text) + 1
             if room <= 0:

@@ -38,6 +38,16 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             created_ns INTEGER NOT NULL, body TEXT NOT NULL)""",
         "CREATE INDEX feedback_by_trace ON feedback (trace_id, created_ns)",
     ),
+    (
+        "CREATE INDEX runs_by_start ON runs (start_ns DESC, number DESC)",
+        "CREATE INDEX feedback_waiting ON feedback (run_id) WHERE trace_id = ''",
+        """CREATE TABLE blobs (
+            reference TEXT PRIMARY KEY, codec INTEGER NOT NULL, body BLOB NOT NULL)""",
+        """CREATE TABLE blobs_of_traces (
+            trace_id TEXT NOT NULL, reference TEXT NOT NULL, PRIMARY KEY (trace_id, reference))
+            WITHOUT ROWID""",
+        "CREATE INDEX traces_of_blobs ON blobs_of_traces (reference)",
+    ),
 )
 """Statements of each schema version, from version 1; a released entry never changes."""
 
