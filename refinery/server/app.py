@@ -1,0 +1,54 @@
+"""Puts the collector together: the gate, the routes of each protocol, the store, its writer.
+
+Paths are brought to one form before routing (`paths.plain`), so every route is declared once:
+LangSmith's v1 API without a prefix (`/runs/query`), its v2 API as `/api/v2/…`, OpenTelemetry's
+as `/v1/traces`, `/v1/logs` and `/v1/metrics`.
+"""
+
+import importlib.util
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import anyio.to_thread
+from fastapi import FastAPI
+
+from refinery.server import security, spooling
+from refinery.server.config import ServeSettings
+from refinery.server.ingest import langsmith, otlp
+from refinery.server.writer import Writer
+from refinery.workflows.wiring import open_store
+
+
+def create_app(settings: ServeSettings) -> FastAPI:
+    """The collector as an ASGI application.
+
+    `app.state.store` is the open store, `app.state.writer` commits what arrives,
+    `app.state.settings` says how it was set up. The end of the application's lifespan drains the
+    writer and closes the store.
+
+    Raises:
+        StoreError: the store cannot be used.
+        PluginError: no store plug-in of that scheme.
+    """
+    app = FastAPI(
+        title="refinery", lifespan=_lifespan, docs_url=None, redoc_url=None, openapi_url=None
+    )
+    app.state.settings = settings
+    app.state.store = open_store(settings.store)
+    app.state.writer = Writer(app.state.store, settings.limits)
+    for route in (*langsmith.ROUTES, *otlp.ROUTES):
+        app.router.routes.append(route)
+    if importlib.util.find_spec("refinery.server.routes") is not None:
+        with suppress(ModuleNotFoundError):
+            reading = importlib.import_module("refinery.server.routes.langsmith")
+            app.include_router(reading.router)
+    app.add_middleware(security.Gate, settings=settings)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with spooling.draining(app.state.settings.spool, app.state.store):
+        yield
+    await anyio.to_thread.run_sync(app.state.writer.close)
+    await anyio.to_thread.run_sync(app.state.store.close)

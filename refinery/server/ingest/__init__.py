@@ -1,0 +1,1 @@
+"""What takes traces in: one protocol a file, each with its `ROUTES`."""

@@ -1,0 +1,164 @@
+"""The gate every request passes: whose page sent it, to what name, with what key.
+
+The collector is meant for programs of this machine. A web page open in a browser on it can send
+requests too: directly (they carry `Origin` or `Sec-Fetch-Site`), or under a name of its own that
+it lets point here (DNS rebinding; the `Host` header gives it away). Both are refused, and a body
+must be of a type a page cannot send unasked, except where the protocol needs `multipart`.
+"""
+
+import base64
+import binascii
+import hmac
+import ipaddress
+import logging
+import re
+import socket
+from collections.abc import Mapping
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from refinery.server import paths
+from refinery.server.answers import HEADERS, RequestError, refusal
+from refinery.server.config import ServeSettings
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+MULTIPART_PATHS = frozenset({"/runs/multipart"})
+
+_HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
+_BODY_TYPES = frozenset({"application/json", "application/x-protobuf"})
+_BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
+_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+_log = logging.getLogger("refinery.server")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on can be reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class Gate:
+    """ASGI middleware: lets through what may come in, and answers the rest itself."""
+
+    def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
+        self.app = app
+        self.key = settings.api_key.encode() if settings.api_key else None
+        self.is_public = not is_loopback(settings.host)
+        self.names = LOOPBACK_NAMES | {name.lower() for name in settings.allowed_hosts}
+        if self.is_public:
+            self.names |= {settings.host.lower(), socket.gethostname().lower()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check a request, bring its path to the plain form, and protect its answer."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self.app(scope, receive, send)
+            return
+        sender = _Protected(send)
+        try:
+            path = paths.plain(scope["path"])
+            scope = {**scope, "path": path, "raw_path": path.encode("utf-8", "replace")}
+            self.check(scope["method"], path, Headers(scope=scope))
+            await self.app(scope, receive, sender)
+        except RequestError as error:
+            await sender.answer(error, scope, receive)
+        except Exception as error:  # noqa: BLE001  # the server's boundary: no stack trace gets out
+            _log.error("a request failed: %s", type(error).__name__, exc_info=error)
+            await sender.answer(RequestError(500, "the collector failed"), scope, receive)
+
+    def check(self, method: str, path: str, headers: Headers) -> None:
+        """Raise for a request that may not come in.
+
+        Raises:
+            RequestError: it comes from a web page, under a foreign name, without the key, or with a
+                body of a type that is not taken.
+        """
+        host = self._checked_host(headers)
+        _check_page(headers, host)
+        if self.key is not None and not self._has_key(headers):
+            raise RequestError(
+                401, "a valid API key is needed", headers={"www-authenticate": "Bearer"}
+            )
+        if method in _BODY_METHODS:
+            _check_type(headers.get("content-type", ""), path)
+
+    def _checked_host(self, headers: Headers) -> str:
+        given = headers.getlist("host")
+        found = _HOST.fullmatch(given[0]) if len(given) == 1 else None
+        if found is None:
+            raise RequestError(400, "the request names no host, or none that can be read")
+        name = found["name"].lower()
+        if name not in self.names and not (self.is_public and _is_address(name)):
+            raise RequestError(
+                403, "this name is not one of the collector's; see `refinery serve --allow-host`"
+            )
+        return given[0].lower()
+
+    def _has_key(self, headers: Headers) -> bool:
+        """Whether any of the places clients put their key in holds ours."""
+        if self.key is None:
+            return True
+        scheme, _, value = headers.get("authorization", "").partition(" ")
+        given = [headers.get("x-api-key", "")]
+        if scheme.lower() == "bearer":
+            given.append(value.strip())
+        elif scheme.lower() == "basic":
+            given += _basic(value)
+        # All are compared, each in constant time, so that timing tells nothing of the key.
+        return any([hmac.compare_digest(text.encode(), self.key) for text in given])
+
+
+class _Protected:
+    """Sends an answer with the protective headers; knows whether one has begun."""
+
+    def __init__(self, send: Send) -> None:
+        self.send = send
+        self.has_begun = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.has_begun = True
+            message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
+        await self.send(message)
+
+    async def answer(self, error: RequestError, scope: Scope, receive: Receive) -> None:
+        if not self.has_begun:
+            await refusal(error)(scope, receive, self)
+
+
+def _check_page(headers: Mapping[str, str], host: str) -> None:
+    origin = headers.get("origin")
+    if origin is not None and origin.lower() not in (f"http://{host}", f"https://{host}"):
+        raise RequestError(403, "requests of web pages of other origins are not taken")
+    if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        raise RequestError(403, "requests of web pages of other sites are not taken")
+
+
+def _check_type(content_type: str, path: str) -> None:
+    kind = content_type.partition(";")[0].strip().lower()
+    wanted = {"multipart/form-data"} if path in MULTIPART_PATHS else _BODY_TYPES
+    if kind not in wanted:
+        raise RequestError(415, f"the content type must be {' or '.join(sorted(wanted))}")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def _basic(value: str) -> list[str]:
+    """User and password of HTTP's basic scheme (RFC 7617); Langfuse's two keys."""
+    try:
+        text = base64.b64decode(value.strip(), validate=True).decode("utf-8", "replace")
+    except (binascii.Error, ValueError):
+        return []
+    user, _, password = text.partition(":")
+    return [user, password]
