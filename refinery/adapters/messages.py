@@ -22,6 +22,8 @@ from refinery.model.messages import parse
 from refinery.model.trace import Feedback, Json, Trace
 from refinery.safety.redact import redact
 
+IS_GENERAL = True
+"""Asked last: other formats hold messages too."""
 _HOLDERS = ("messages", "traj", "conversation")
 _NAMES = ("name", "title")
 _DESCRIBING = ("id", "task_id", "trial", "conversation_id", "tags")

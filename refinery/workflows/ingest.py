@@ -2,13 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import tzinfo
 from pathlib import Path
 from typing import Any
 
 from refinery import plugins
 from refinery.errors import InputError, PartialError, RefineryError, TraceFormatError
+from refinery.model.merge import OURS
 from refinery.model.trace import Feedback, Trace
 from refinery.workflows.wiring import Workspace
+
+MAX_FILES = 10_000
+"""Most files looked at inside one folder."""
+
+Labelled = tuple[Trace, tuple[Feedback, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +33,26 @@ class FileReport:
     """Traces the source judged."""
     error: RefineryError | None = None
     """Why nothing of the file was imported."""
+    notes: tuple[str, ...] = ()
+    """What had to be assumed, for people."""
 
 
 def import_files(
-    workspace: Workspace, paths: Sequence[Path], format_name: str | None = None
+    workspace: Workspace,
+    paths: Sequence[Path],
+    format_name: str | None = None,
+    timezone: tzinfo | None = None,
 ) -> list[FileReport]:
-    """Import files, each whole or not at all; one report a file, in order.
+    """Import files and stores, each whole or not at all; one report each, in order.
+
+    A folder is a store when an adapter recognises it, else every file in it that one recognises
+    is imported.
 
     Args:
         workspace: whose store takes the traces.
-        paths: the files.
-        format_name: the adapter to use; None: the one that recognises each file.
+        paths: files and folders.
+        format_name: the adapter to use; None: the one that recognises each.
+        timezone: zone of times that name none; None: what each source assumes, as its notes say.
 
     Raises:
         RefineryError: the only file given could not be imported.
@@ -44,7 +60,9 @@ def import_files(
     """
     if format_name is not None:
         _file_adapter(format_name)
-    reports = [_import_one(workspace, path, format_name) for path in paths]
+    reports = [
+        report for path in paths for report in _import_path(workspace, path, format_name, timezone)
+    ]
     if len(reports) == 1 and reports[0].error:
         raise reports[0].error
     return reports
@@ -63,22 +81,51 @@ def failure_of(reports: Sequence[FileReport]) -> RefineryError | None:
     )
 
 
-def _import_one(workspace: Workspace, path: Path, format_name: str | None) -> FileReport:
-    chosen = format_name
+def _import_path(
+    workspace: Workspace, path: Path, format_name: str | None, timezone: tzinfo | None
+) -> Iterator[FileReport]:
+    """What a path names: one file or store, or what a folder holds."""
     try:
-        chosen = format_name or _recognised(path)
-        adapter = _file_adapter(chosen)
-        found = list(_labelled(adapter, path))
+        chosen = [(path, format_name or _recognised(path))]
+    except RefineryError as error:
+        if not path.is_dir():
+            yield FileReport(str(path), format_name, error=error)
+            return
+        chosen = list(_held(path))
+        if not chosen:
+            yield FileReport(str(path), format_name, error=error)
+            return
+    for place, name in chosen:
+        yield _import_one(workspace, place, name, timezone)
+
+
+def _held(folder: Path, depth: int = 0) -> Iterator[tuple[Path, str]]:
+    """Files and stores inside a folder that an adapter recognises, in order of their names."""
+    if depth > 6:
+        return
+    for number, path in enumerate(sorted(folder.iterdir())):
+        if number >= MAX_FILES or path.is_symlink():
+            continue
+        try:
+            yield path, _recognised(path)
+        except RefineryError:
+            if path.is_dir():
+                yield from _held(path, depth + 1)
+
+
+def _import_one(
+    workspace: Workspace, path: Path, chosen: str, timezone: tzinfo | None
+) -> FileReport:
+    try:
+        found = list(_labelled(_file_adapter(chosen), path, timezone))
         if not found:
             raise TraceFormatError(f"{path} holds no trace", hint="check the file")
     except RefineryError as error:
         return FileReport(str(path), chosen, error=error)
-    return _write(workspace, FileReport(str(path), chosen), found)
+    return _write(workspace, FileReport(str(path), chosen, notes=_notes(found)), found)
 
 
-def _write(
-    workspace: Workspace, report: FileReport, found: list[tuple[Trace, tuple[Feedback, ...]]]
-) -> FileReport:
+def _write(workspace: Workspace, report: FileReport, found: list[Labelled]) -> FileReport:
     """Store the traces of a file one by one, so that other writers wait only briefly."""
     new_runs = 0
     for trace, _ in found:
@@ -95,12 +142,25 @@ def _write(
     )
 
 
-def _labelled(adapter: Any, path: Path) -> Iterator[tuple[Trace, tuple[Feedback, ...]]]:
+def _notes(found: Sequence[Labelled]) -> tuple[str, ...]:
+    zones: set[str] = set()
+    for trace, _ in found:
+        ours = (trace.root.metadata or {}).get(OURS) if trace.root else None
+        if isinstance(ours, dict) and ours.get("assumed_timezone"):
+            zones.add(str(ours["assumed_timezone"]))
+    return tuple(
+        f"times without a zone were taken as {zone}; --timezone says otherwise"
+        for zone in sorted(zones)
+    )
+
+
+def _labelled(adapter: Any, path: Path, timezone: tzinfo | None) -> Iterator[Labelled]:
+    options = (timezone,) if getattr(adapter, "NEEDS_TIMEZONE", False) else ()
     read_labelled = getattr(adapter, "read_labelled", None)
     if read_labelled is not None:
-        yield from read_labelled(path)
+        yield from read_labelled(path, *options)
     else:
-        yield from ((trace, ()) for trace in adapter.read(path))
+        yield from ((trace, ()) for trace in adapter.read(path, *options))
 
 
 def _file_adapter(name: str) -> Any:
@@ -114,17 +174,21 @@ def _file_adapter(name: str) -> Any:
 
 
 def _file_formats() -> list[str]:
-    return [n for n in plugins.names("adapters") if hasattr(plugins.load("adapters", n), "read")]
+    """Names of the file adapters, those last that take what no other format claims."""
+    found = {name: plugins.load("adapters", name) for name in plugins.names("adapters")}
+    readers = [name for name, adapter in found.items() if hasattr(adapter, "read")]
+    return sorted(readers, key=lambda name: getattr(found[name], "IS_GENERAL", False))
 
 
 def _recognised(path: Path) -> str:
     from refinery.adapters._shared import reading
 
-    head = reading.head(path)
+    head = b"" if path.is_dir() else reading.head(path)
     for name in _file_formats():
         if plugins.load("adapters", name).recognise(head, path):
             return name
+    what = "holds nothing" if path.is_dir() else "is in no format"
     raise TraceFormatError(
-        f"{path} is in no format that can be read",
-        hint=f"say which one it is with --from: {', '.join(_file_formats())}",
+        f"{path} {what} that can be read",
+        hint=f"say which format it is with --from: {', '.join(_file_formats())}",
     )

@@ -1,4 +1,4 @@
-"""Import traces from files."""
+"""Import traces from files and from other programs' stores."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,32 +17,52 @@ EPILOG = """Examples:
   refinery import runs.jsonl
 
   refinery import results/*.json.gz --from messages --json
+
+  refinery import debug_data/checkout.lmdb
+
+  refinery import traces.db --from decisiontracex --timezone Europe/Zurich
 """
 SETTINGS = {"epilog": EPILOG}
 
 
 def command(
     ctx: typer.Context,
-    files: Annotated[list[Path], typer.Argument(help="Files; those ending in .gz are unpacked.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Files (packed by gzip or not), databases, and folders of them."),
+    ],
     format_name: Annotated[
         str | None,
         typer.Option("--from", metavar="FORMAT", help="Format of the files; default: recognised."),
     ] = None,
+    timezone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ZONE",
+            help="Zone of times that name none, e.g. Europe/Zurich or +05:30; default: as assumed "
+            "and said for each file.",
+        ),
+    ] = None,
     json_output: output.JsonOption = False,
 ) -> None:
-    """Import traces from files.
+    """Import traces from files and from other programs' stores.
 
-    A file is imported whole or not at all; importing it again changes nothing.
+    A file is imported whole or not at all; importing it again changes nothing. Nothing is ever
+    written to it or beside it.
     """
     from refinery.workflows import ingest
+    from refinery.workflows.timezones import parse_zone
     from refinery.workflows.wiring import open_workspace
 
     workspace = open_workspace(flags=ctx.obj)
-    reports = ingest.import_files(workspace, files, format_name)
+    zone = parse_zone(timezone) if timezone else None
+    reports = ingest.import_files(workspace, files, format_name, zone)
     failure = ingest.failure_of(reports)
     for report in reports:
         if report.error:
             output.note(f"error: {report.error}")
+        for note in report.notes:
+            output.note(f"{report.path}: {note}")
     document = {
         "files": [_to_json(report) for report in reports],
         "traces": sum(len(report.trace_ids) for report in reports),
@@ -64,6 +84,7 @@ def _to_json(report: "FileReport") -> dict[str, Any]:
         "runs": report.runs,
         "new_runs": report.new_runs,
         "labels": report.labels,
+        "notes": list(report.notes),
         "error": {"code": error.code, "message": str(error), "hint": error.hint}
         if error
         else None,
