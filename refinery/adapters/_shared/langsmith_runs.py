@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from refinery.adapters._shared.langsmith_own import restore
 from refinery.errors import TraceFormatError
 from refinery.model.trace import Json, Run, RunError, RunKind, RunStatus, Usage
 
@@ -25,7 +26,7 @@ _MAX_METADATA_ID = 500
 
 
 def to_run(item: Mapping[str, Json]) -> Run:
-    """One run.
+    """One run; what `langsmith_documents` wrote comes back as it was.
 
     Raises:
         TraceFormatError: it has no id or no trace id.
@@ -44,7 +45,7 @@ def to_run(item: Mapping[str, Json]) -> Run:
     tools = invocation.get("tools")
     is_model_call = native in ("llm", "embedding")
     cost = _cost(item) if is_model_call else None
-    return Run(
+    run = Run(
         run_id=run_id,
         trace_id=trace_id,
         name=_text(item.get("name")),
@@ -74,6 +75,7 @@ def to_run(item: Mapping[str, Json]) -> Run:
         events=item.get("events") or None,
         attachments=_attachments(item),
     )
+    return restore(run)
 
 
 def _object(value: Json) -> dict[str, Json]:
