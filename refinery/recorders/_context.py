@@ -7,24 +7,63 @@ remembers what LangChain's said when it was set.
 
 import sys
 from contextvars import ContextVar, Token
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from refinery.recorders._book import Book
 
 _LANGCHAIN = "langchain_core.runnables.config"
-_current: ContextVar[tuple[str, str | None] | None] = ContextVar("refinery_run", default=None)
-"""The innermost run of ours, and LangChain's run around it."""
 
 
-def enter(run_id: str) -> "Token[tuple[str, str | None] | None]":
-    """Make a run the one that runs begun from now on are children of."""
-    return _current.set((run_id, langchain_run()))
+@dataclass(frozen=True, slots=True, eq=False)
+class Inside:
+    """A run of ours at work, and what it runs inside."""
+
+    run_id: str
+    around: str | None
+    """LangChain's run at work when this one began."""
+    outer: "Inside | None"
+    """The run of ours around this one."""
+    book: "Book | None"
+    """Where runs inside this one are kept; None: the process's own."""
 
 
-def leave(token: "Token[tuple[str, str | None] | None]") -> None:
-    """Undo `enter`; in another context than that of `enter` it does nothing."""
+Mark: TypeAlias = "Token[Inside | None]"
+"""What `enter` returns and `leave` takes."""
+
+_current: ContextVar[Inside | None] = ContextVar("refinery_run", default=None)
+
+
+def enter(run_id: str, book: "Book | None" = None) -> Mark:
+    """Make a run the one that runs begun from now on are children of.
+
+    Args:
+        run_id: the run.
+        book: where it is kept; default: where the run around it is.
+    """
+    outer = _current.get()
+    kept = book if book is not None or outer is None else outer.book
+    return _current.set(Inside(run_id, langchain_run(), outer, kept))
+
+
+def leave(token: Mark) -> None:
+    """Undo `enter`; in another context than that of `enter`, or again, it does nothing."""
     try:
         _current.reset(token)
-    except ValueError:  # a generator closed from elsewhere, a callback on another thread
+    except (ValueError, RuntimeError):  # closed from another thread or task; left already
         return
+
+
+def swap(inside: Inside | None) -> Inside | None:
+    """Put another run, or none, in the place of the present one, which is returned.
+
+    For code that runs in turns with its caller: a generator has its own run around it while it
+    works, and its consumer must not.
+    """
+    present = _current.get()
+    _current.set(inside)
+    return present
 
 
 def current_run() -> str | None:
@@ -33,14 +72,40 @@ def current_run() -> str | None:
     theirs = langchain_run()
     if ours is None:
         return theirs
-    run_id, around = ours
-    return theirs if theirs is not None and theirs != around else run_id
+    return theirs if theirs is not None and theirs != ours.around else ours.run_id
 
 
 def own_run() -> str | None:
     """Id of the innermost run of our own recorders; None outside of all."""
     ours = _current.get()
-    return ours[0] if ours else None
+    return ours.run_id if ours else None
+
+
+def own_book() -> "Book | None":
+    """Where the innermost run of our own recorders is kept; None outside of all."""
+    ours = _current.get()
+    return ours.book if ours else None
+
+
+def is_inside(run_id: str) -> bool:
+    """Whether a run of our own recorders is around the present code, however far out."""
+    ours = _current.get()
+    while ours is not None:
+        if ours.run_id == run_id:
+            return True
+        ours = ours.outer
+    return False
+
+
+def parent_of_reported(parent_id: str | None) -> str | None:
+    """The parent of a run that LangChain reports under `parent_id`, or as a root (None).
+
+    When a run of ours began inside that same parent and is still at work, it lies between.
+    """
+    ours = _current.get()
+    if ours is not None and (parent_id is None or parent_id == ours.around):
+        return ours.run_id
+    return parent_id
 
 
 def langchain_run() -> str | None:

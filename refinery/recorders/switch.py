@@ -72,6 +72,33 @@ def record(*, project: str | None = None, folder: Path | None = None) -> None:
             sys.stderr.write(f"refinery: recording is off ({type(error).__name__}: {error})\n")
 
 
+def record_by_hand(*, project: str | None = None, folder: Path | None = None) -> None:
+    """Record code instrumented by hand from now on, without listening to LangChain.
+
+    The first of this and `record` decides where the process's traces go. Does nothing when
+    `REFINERY_RECORD=0`. Never raises.
+
+    Args:
+        project: as for `record`.
+        folder: as for `record`.
+    """
+    if not is_enabled():
+        return
+    try:
+        with _lock:
+            if _State.target is None:
+                _State.target = _target(project, folder)
+            _State.is_on = True
+    except Exception as error:  # noqa: BLE001  # the recorder never breaks the host
+        with contextlib.suppress(Exception):
+            sys.stderr.write(f"refinery: recording is off ({type(error).__name__}: {error})\n")
+
+
+def was_decided() -> bool:
+    """Whether anybody has yet switched recording on, be it off again or not."""
+    return _State.target is not None
+
+
 def stop() -> None:
     """Stop recording and write what is queued, waiting for at most one second."""
     with _lock:

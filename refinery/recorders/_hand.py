@@ -1,0 +1,216 @@
+"""Runs recorded by hand: what `xray` and `instrument` share.
+
+A `Call` is one run between its beginning and its end. Every method is guarded: an exception of
+ours is counted as a lost view and stays here, whatever it is, but for those that end the host.
+"""
+
+import contextlib
+import functools
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
+
+from refinery import clock
+from refinery.model.trace import RunKind
+from refinery.recorders import _context, _source, switch
+from refinery.recorders._book import Book, ending
+from refinery.recorders._metrics import Meter
+from refinery.recorders._snapshot import snapshot
+
+HOSTS = (KeyboardInterrupt, SystemExit, GeneratorExit)
+"""Exceptions that are the host's own even when they surface inside the recorder."""
+
+KINDS = {
+    "tool": RunKind.TOOL,
+    "workflow": RunKind.CHAIN,
+    "step": RunKind.STEP,
+    "node": RunKind.CHAIN,
+    "function": RunKind.CHAIN,
+}
+"""The kind of a run by its layer."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class _Attempts:
+    """Whether switching on by itself has failed, which is then not tried at every call."""
+
+    are_over = False
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is known of a run before it begins."""
+
+    name: str
+    kind: RunKind
+    source: str
+    """The recorder: `xray` or `instrument`."""
+    layer: str | None = None
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] | None = None
+    session_id: str | None = None
+    user_id: str | None = None
+
+
+def guarded(method: Callable[P, R]) -> Callable[P, R | None]:
+    """Swallow and count whatever goes wrong inside a method of the recorder's."""
+
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R | None:
+        try:
+            return method(*args, **kwargs)
+        except HOSTS:
+            raise
+        except BaseException as error:  # noqa: BLE001  # hostile values may raise anything
+            lose(f"{type(error).__name__} in {method.__name__}")
+            return None
+
+    return call
+
+
+def lose(reason: str, book: Book | None = None) -> None:
+    """Count something that was not recorded, to be told at exit; never raises."""
+    with contextlib.suppress(Exception):  # a sink may be broken too
+        kept = book or _context.own_book() or switch.current_book()
+        if kept is not None:
+            kept.sink.lose(reason)
+
+
+@guarded
+def book_at_hand() -> Book | None:
+    """Where a run that begins now is kept; None when recording is off.
+
+    It is the book of the run around it, else the process's, which is switched on by being
+    asked for the first time.
+    """
+    book = _context.own_book() or switch.current_book()
+    if book is None and not switch.was_decided() and not _Attempts.are_over:
+        switch.record_by_hand()
+        book = switch.current_book()
+        _Attempts.are_over = book is None and switch.is_enabled()
+    return book
+
+
+class Call:
+    """One run that has begun."""
+
+    __slots__ = ("_inside", "_mark", "book", "fields", "is_open", "meter", "run_id", "size_bytes")
+
+    def __init__(self, book: Book, run_id: str) -> None:
+        self.book = book
+        self.run_id = run_id
+        self.fields: dict[str, Any] = {}
+        """Fields of `Run` to be told at the end."""
+        self.size_bytes = 0
+        self.is_open = True
+        self._mark = _context.enter(run_id, book)
+        self._inside: _context.Inside | None = None
+        self.meter = Meter()
+
+    def hold(self, value: Any) -> Any:
+        """A copy of a value the host cannot change."""
+        held, size_bytes = snapshot(value)
+        self.size_bytes += size_bytes
+        return held
+
+    @guarded
+    def take_turns(self) -> None:
+        """Be a run that works in turns with its caller; it rests until `work` is called."""
+        self.meter.pause()
+        self._inside = _context.swap(None)
+        _context.leave(self._mark)
+
+    @guarded
+    def work(self) -> None:
+        """Begin a turn: what runs from now on is inside this run."""
+        self._inside = _context.swap(self._inside)
+        self.meter.resume()
+
+    @guarded
+    def rest(self) -> None:
+        """End a turn."""
+        self.meter.pause()
+        self._inside = _context.swap(self._inside)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """End the run, with the exception it ended by; one that takes turns must be at rest."""
+        if self.is_open:
+            self.is_open = False
+            self.meter.pause()
+            _context.leave(self._mark)
+            self._send(error)
+
+    @guarded
+    def _send(self, error: BaseException | None) -> None:
+        fields = self.fields
+        fields["metrics"] = self.meter.result()
+        if error is not None:
+            ended, notes = ending(error)
+            fields.update(ended)
+            if notes and (run := self.book.get(self.run_id)):
+                run.extra |= notes
+        self.book.finish(self.run_id, fields, size_bytes=self.size_bytes)
+
+
+@guarded
+def begin(
+    about: About,
+    inputs: Any = None,
+    *,
+    subject: _source.Subject | None = None,
+    above: Call | None = None,
+    book: Book | None = None,
+) -> Call | None:
+    """Begin a run inside the present one; None when recording is off or it failed.
+
+    Args:
+        about: name, kind and the like.
+        inputs: what went in, not yet copied; None when it is told later.
+        subject: the code that runs.
+        above: the run it belongs to even where the present code runs outside of it.
+        book: where it is kept; default: where the run around it is, else the process's.
+    """
+    parent_id: str | None
+    if above is not None and not _context.is_inside(above.run_id):
+        kept, parent_id = above.book, above.run_id
+    else:
+        found = book or book_at_hand()
+        if found is None:
+            return None
+        kept, parent_id = found, _context.current_run()
+    run_id = clock.new_uuid()
+    fields, size_bytes = _first_fields(about, inputs)
+    kept.start(
+        run_id, parent_id, fields, size_bytes=size_bytes, subject=subject, source=about.source
+    )
+    return Call(kept, run_id)
+
+
+def _first_fields(about: About, inputs: Any) -> tuple[dict[str, Any], int]:
+    fields: dict[str, Any] = {"name": about.name, "kind": about.kind, "layer": about.layer}
+    size_bytes = 0
+    if inputs is not None:
+        fields["inputs"], size_bytes = snapshot(inputs)
+    if about.tags:
+        fields["tags"] = list(about.tags)
+    if about.metadata:
+        fields["metadata"], more = snapshot(about.metadata)
+        size_bytes += more
+    if about.session_id:
+        fields["session_id"] = about.session_id
+    if about.user_id:
+        fields["user_id"] = about.user_id
+    return fields, size_bytes
+
+
+@guarded
+def caller(depth: int) -> _source.Subject | None:
+    """The user's function `depth` frames above the one that asks; None when it is not theirs."""
+    try:
+        code = sys._getframe(depth + 2).f_code
+    except ValueError:  # not that many frames
+        return None
+    return _source.Subject(code, code) if _source.is_users(code.co_filename) else None

@@ -1,0 +1,304 @@
+"""Functions that record each call of another one and otherwise behave as it does."""
+
+import functools
+import hashlib
+import inspect
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from dataclasses import dataclass, replace
+from types import CodeType, coroutine
+from typing import Any
+
+from refinery.recorders import _source
+from refinery.recorders._hand import About, Call, begin, book_at_hand, guarded
+from refinery.recorders._metrics import Meter
+
+MAX_ITEMS = 1_000
+"""Most items kept of one generator."""
+
+
+def wrapper(function: Any, about: About) -> Any:
+    """A function of the same sort as `function` that records each call of it."""
+    recorded = _Recorded(function, about)
+    if inspect.iscoroutinefunction(function):
+        wrapped = _asynchronous(function, recorded)
+    elif inspect.isasyncgenfunction(function):
+        wrapped = _asynchronous_items(function, recorded)
+    elif inspect.isgeneratorfunction(function):
+        wrapped = _items(function, recorded)
+    else:
+        wrapped = _plain(function, recorded)
+    return functools.update_wrapper(wrapped, function)
+
+
+@dataclass(slots=True)
+class _Parameters:
+    """A function's parameters, to give arguments their names."""
+
+    names: tuple[str, ...]
+    defaults: tuple[tuple[str, Any], ...]
+    rest: str | None
+    """The parameter that takes further positional arguments."""
+    keywords: str | None
+    """The parameter that takes further keyword arguments."""
+    by_keyword: frozenset[str]
+
+    @classmethod
+    def of(cls, function: Any) -> "_Parameters":
+        """Read a function's signature; without one, arguments are numbered."""
+        try:
+            known = list(inspect.signature(function).parameters.values())
+        except (ValueError, TypeError):
+            return cls((), (), "args", "kwargs", frozenset())
+        positional = [p for p in known if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        return cls(
+            names=tuple(p.name for p in positional),
+            defaults=tuple((p.name, p.default) for p in known if p.default is not p.empty),
+            rest=next((p.name for p in known if p.kind is p.VAR_POSITIONAL), None),
+            keywords=next((p.name for p in known if p.kind is p.VAR_KEYWORD), None),
+            by_keyword=frozenset(p.name for p in known if p.kind is not p.POSITIONAL_ONLY),
+        )
+
+    def bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Arguments by name, defaults included; `self` and `cls` are left out."""
+        named: dict[str, Any] = dict(zip(self.names, args, strict=False))
+        if len(args) > len(self.names):
+            named[self.rest or "args"] = args[len(self.names) :]
+        if self.keywords is None:
+            named.update(kwargs)
+        elif kwargs:
+            named.update((k, v) for k, v in kwargs.items() if k in self.by_keyword)
+            further = {k: v for k, v in kwargs.items() if k not in self.by_keyword}
+            if further:
+                named[self.keywords] = further
+        for name, value in self.defaults:
+            if name not in named:
+                named[name] = value
+        if self.names and self.names[0] in ("self", "cls"):
+            named.pop(self.names[0], None)
+        return named
+
+
+class _Recorded:
+    """A function that is recorded."""
+
+    __slots__ = ("_about", "_function", "_parameters", "_source", "_subject")
+
+    def __init__(self, function: Any, about: About) -> None:
+        self._function = function
+        self._about = about
+        self._parameters: _Parameters | None = None
+        self._subject: _source.Subject | None = None
+
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+        """Begin a run of the function; None when recording is off."""
+        return self._begin(args, kwargs) if book_at_hand() is not None else None
+
+    @guarded
+    def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+        about = self._about
+        if self._parameters is None:
+            about = self._prepare()
+        assert self._parameters is not None
+        return begin(about, self._parameters.bound(args, kwargs), subject=self._subject)
+
+    def _prepare(self) -> About:
+        """Read the function's signature and source, at its first recorded call."""
+        function = _source._bare(self._function)
+        code = getattr(function, "__code__", None)
+        about = self._about
+        if isinstance(code, CodeType):
+            self._subject = _source.Subject(function, code)
+            if (noted := _source_note(function, code)) is not None:
+                ours = {"refinery": {"source": noted}}
+                about = replace(about, metadata={**(about.metadata or {}), **ours})
+        self._parameters = _Parameters.of(self._function)
+        return about
+
+
+def _source_note(function: Any, code: CodeType) -> dict[str, str] | None:
+    """The source text of a function and its hash; None when known already, or not to be had."""
+    key = (code.co_filename, code.co_firstlineno, code.co_qualname)
+    if key in _told:
+        return None
+    _told.add(key)
+    try:
+        text = inspect.getsource(function)
+    except (OSError, TypeError, SyntaxError):
+        return None
+    variant = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+    return {"variant": variant, "text": text}
+
+
+_told: set[tuple[str, int, str]] = set()
+"""Functions whose source text this process has recorded."""
+
+
+@guarded
+def _tell(call: Call, value: Any) -> None:
+    call.fields["outputs"] = call.hold({"output": value})
+
+
+def _plain(function: Callable[..., Any], recorded: _Recorded) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        run = recorded.begin(args, kwargs)
+        if run is None:
+            return function(*args, **kwargs)
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            run.end(error)
+            raise
+        _tell(run, result)
+        run.end()
+        return result
+
+    return call
+
+
+def _asynchronous(
+    function: Callable[..., Coroutine[Any, Any, Any]], recorded: _Recorded
+) -> Callable[..., Any]:
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        run = recorded.begin(args, kwargs)
+        if run is None:
+            return await function(*args, **kwargs)
+        try:
+            result = await _metered(function(*args, **kwargs), run.meter)
+        except BaseException as error:
+            run.end(error)
+            raise
+        _tell(run, result)
+        run.end()
+        return result
+
+    return call
+
+
+@coroutine
+def _metered(work: Coroutine[Any, Any, Any], meter: Meter) -> Generator[Any, Any, Any]:
+    """Await a coroutine, measuring its own steps and not what runs between them."""
+    sent: Any = None
+    thrown: BaseException | None = None
+    meter.pause()
+    while True:
+        meter.resume()
+        try:
+            waits_for = work.send(sent) if thrown is None else work.throw(thrown)
+        except StopIteration as done:
+            return done.value
+        finally:
+            meter.pause()
+        sent = thrown = None
+        try:
+            sent = yield waits_for
+        except BaseException as error:  # noqa: BLE001  # handed on to the coroutine
+            thrown = error
+
+
+class _Turns:
+    """A generator's run, and what of its items is kept; does nothing when there is no run."""
+
+    __slots__ = ("_items", "_omitted", "_run")
+
+    def __init__(self, run: Call | None) -> None:
+        self._run = run
+        self._items: list[Any] = []
+        self._omitted = 0
+        if run is not None:
+            run.take_turns()
+
+    def work(self) -> None:
+        """The generator works."""
+        if self._run is not None:
+            self._run.work()
+
+    def rest(self) -> None:
+        """Its consumer works."""
+        if self._run is not None:
+            self._run.rest()
+
+    @guarded
+    def note(self, item: Any) -> None:
+        """An item passes."""
+        if self._run is None:
+            return
+        if len(self._items) < MAX_ITEMS:
+            self._items.append(self._run.hold(item))
+        else:
+            self._omitted += 1
+
+    def end(self, result: Any = None, error: BaseException | None = None) -> None:
+        """The generator has ended."""
+        if self._run is not None:
+            self._tell(self._run, result)
+            self._run.end(error)
+
+    @guarded
+    def _tell(self, run: Call, result: Any) -> None:
+        outputs: dict[str, Any] = {"items": self._items}
+        if self._omitted:
+            outputs["items_omitted"] = self._omitted
+        if result is not None:
+            outputs["output"] = run.hold(result)
+        run.fields["outputs"] = outputs
+
+
+def _items(
+    function: Callable[..., Generator[Any, Any, Any]], recorded: _Recorded
+) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        turns = _Turns(recorded.begin(args, kwargs))
+        sent: Any = None
+        thrown: BaseException | None = None
+        try:
+            source = function(*args, **kwargs)
+            while True:
+                turns.work()
+                try:
+                    item = source.send(sent) if thrown is None else source.throw(thrown)
+                finally:
+                    turns.rest()
+                turns.note(item)
+                sent = thrown = None
+                try:
+                    sent = yield item
+                except BaseException as error:  # noqa: BLE001  # handed on to the generator
+                    thrown = error
+        except StopIteration as done:
+            turns.end(done.value)
+            return done.value
+        except BaseException as error:
+            turns.end(error=error)
+            raise
+
+    return call
+
+
+def _asynchronous_items(
+    function: Callable[..., AsyncGenerator[Any, Any]], recorded: _Recorded
+) -> Callable[..., Any]:
+    async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        turns = _Turns(recorded.begin(args, kwargs))
+        sent: Any = None
+        thrown: BaseException | None = None
+        try:
+            source = function(*args, **kwargs)
+            while True:
+                turns.work()
+                try:
+                    item = await (source.asend(sent) if thrown is None else source.athrow(thrown))
+                finally:
+                    turns.rest()
+                turns.note(item)
+                sent = thrown = None
+                try:
+                    sent = yield item
+                except BaseException as error:  # noqa: BLE001  # handed on to the generator
+                    thrown = error
+        except StopAsyncIteration:
+            turns.end()
+        except BaseException as error:
+            turns.end(error=error)
+            raise
+
+    return call
