@@ -48,7 +48,8 @@ def is_enabled() -> bool:
 def record(*, project: str | None = None, folder: Path | None = None) -> None:
     """Record every LangChain and LangGraph run of this process from now on.
 
-    Safe to call again, before or after LangChain is imported or even installed; does nothing
+    Calls of `openai` and `anthropic` clients outside of LangChain's models are recorded too.
+    Safe to call again, before or after these are imported or even installed; does nothing
     when `REFINERY_RECORD=0`. Never raises.
 
     Args:
@@ -67,12 +68,14 @@ def record(*, project: str | None = None, folder: Path | None = None) -> None:
                 _State.handler.active = True
             else:
                 on_import(GATE, _install)
+            on_import("openai", _install_openai)
+            on_import("anthropic", _install_anthropic)
     except Exception as error:  # noqa: BLE001  # the recorder never breaks the host
         with contextlib.suppress(Exception):
             sys.stderr.write(f"refinery: recording is off ({type(error).__name__}: {error})\n")
 
 
-def record_by_hand(*, project: str | None = None, folder: Path | None = None) -> None:
+def record_by_hand(*, project: str | None = None, folder: Path | None = None) -> bool:
     """Record code instrumented by hand from now on, without listening to LangChain.
 
     The first of this and `record` decides where the process's traces go. Does nothing when
@@ -81,17 +84,25 @@ def record_by_hand(*, project: str | None = None, folder: Path | None = None) ->
     Args:
         project: as for `record`.
         folder: as for `record`.
+
+    Returns:
+        Whether that is where the process's traces go now.
     """
     if not is_enabled():
-        return
+        return False
     try:
         with _lock:
             if _State.target is None:
                 _State.target = _target(project, folder)
             _State.is_on = True
+            if project is None and folder is None:
+                return True
+            where, name = _target(project, folder)
+            return _State.target == (where, name if project else _State.target[1])
     except Exception as error:  # noqa: BLE001  # the recorder never breaks the host
         with contextlib.suppress(Exception):
             sys.stderr.write(f"refinery: recording is off ({type(error).__name__}: {error})\n")
+        return False
 
 
 def was_decided() -> bool:
@@ -160,6 +171,18 @@ def _install() -> None:
             register_configure_hook(offered, inheritable=True, handle_class=type(handler))
             _State.handler = handler
             book.origin.begin()
+
+
+def _install_openai() -> None:
+    from refinery.recorders._vendors import arm_openai
+
+    arm_openai(current_book)
+
+
+def _install_anthropic() -> None:
+    from refinery.recorders._vendors import arm_anthropic
+
+    arm_anthropic(current_book)
 
 
 def _is_importing(name: str) -> bool:
