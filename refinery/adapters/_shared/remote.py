@@ -2,14 +2,22 @@
 
 import json
 import math
+import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 
+from refinery.adapters._shared import reading
 from refinery.adapters._shared.otel.spans import run_uuid
-from refinery.model.trace import Feedback, Json, Run, RunKind, Trace
+from refinery.errors import TraceFormatError
+from refinery.model.codec import decode, decode_run, encode, encode_run
+from refinery.model.trace import Feedback, Json, Run, RunError, RunKind, Trace
 from refinery.model.walk import in_tree_order
+from refinery.safety.redact import redact
 
 Labelled = tuple[Trace, tuple[Feedback, ...]]
 """A trace and what its source says of it."""
@@ -18,6 +26,9 @@ NAMESPACE = uuid.UUID("6d0f3a52-4f0e-5c5b-9a0e-0d2b7c1f9e44")
 """Namespace of ids made of ids that are no UUIDs; chosen once, never changed."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TYPED = re.compile(
+    r"([A-Za-z_][\w.]{0,200}(?:Error|Exception|Timeout|Interrupt|Exit)): ?(.*)\Z", re.DOTALL
+)
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -60,14 +71,14 @@ def as_object(value: Json) -> dict[str, Json]:
     return dict(value) if isinstance(value, Mapping) else {}
 
 
+def as_list(value: Json) -> list[Json]:
+    """The value as a list; an empty one when it is none."""
+    return list(value) if isinstance(value, list | tuple) else []
+
+
 def as_objects(value: Json) -> list[dict[str, Json]]:
     """The objects of a list; none when it is no list."""
-    return [dict(item) for item in value if isinstance(item, Mapping)] if is_list(value) else []
-
-
-def is_list(value: Json) -> bool:
-    """Whether the value is a JSON list."""
-    return isinstance(value, list | tuple)
+    return [dict(item) for item in as_list(value) if isinstance(item, Mapping)]
 
 
 def as_text(value: Json) -> str | None:
@@ -172,3 +183,68 @@ def grouped(items: Sequence[Mapping[str, Json]], key: str) -> Iterator[tuple[str
         if name := as_name(item.get(key)):
             groups.setdefault(name, []).append(item)
     yield from groups.items()
+
+
+def error_of(text: str) -> RunError:
+    """The error a status text tells of: `SomeError: why`, a traceback, or just why."""
+    head, found, rest = text.partition("Traceback (most recent call last)")
+    stack = found + rest
+    lines = [line for line in stack.splitlines() if line.strip()]
+    message = head.strip() or (lines[-1].strip() if lines else "")
+    if typed := _TYPED.match(message):
+        return RunError(typed[1].rpartition(".")[2], typed[2].strip(), stack)
+    return RunError("", message, stack)
+
+
+def cleaned(labelled: Labelled) -> Labelled:
+    """A trace and its feedback without secrets; ids and times stay."""
+    trace, said = labelled
+    told = redact([[encode_run(run) for run in trace.runs], [encode(item) for item in said]])[0]
+    runs = (
+        replace(decode_run(found), run_id=run.run_id, trace_id=run.trace_id)
+        for run, found in zip(trace.runs, told[0], strict=True)
+    )
+    remarks = (
+        replace(decode(Feedback, found), feedback_id=item.feedback_id, run_id=item.run_id)
+        for item, found in zip(said, told[1], strict=True)
+    )
+    return replace(trace, runs=tuple(runs)), tuple(remarks)
+
+
+def documents(path: Path) -> list[tuple[str, Json]]:
+    """The JSON documents of a file, one or one a line, each with its place for errors.
+
+    Raises:
+        InputError: the file is missing or cannot be read.
+        TraceFormatError: it is no JSON.
+    """
+    text = reading.text(path)
+    first, _, rest = text.strip().partition("\n")
+    if rest and _is_json(first):
+        return [(f"{path} line {number}", line) for number, line in reading.lines(path)]
+    return [(str(path), reading.parse(text, str(path)))]
+
+
+def _is_json(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict | list)
+    except (ValueError, RecursionError):
+        return False
+
+
+@contextmanager
+def placed(where: str) -> Iterator[None]:
+    """Names the place in errors raised inside, also in those of values nobody expected.
+
+    Raises:
+        TraceFormatError: something inside could not be read.
+    """
+    try:
+        yield
+    except TraceFormatError as error:
+        told = str(error)
+        raise TraceFormatError(
+            told if told.startswith(where) else f"{where}: {told}", hint=error.hint
+        ) from error
+    except RecursionError as error:
+        raise TraceFormatError(f"{where}: nested too deeply", hint="correct the file") from error
