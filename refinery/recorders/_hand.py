@@ -16,9 +16,9 @@ from refinery.model.trace import RunKind
 from refinery.recorders import _context, _source, switch
 from refinery.recorders._book import Book, ending
 from refinery.recorders._metrics import Meter
-from refinery.recorders._snapshot import snapshot
+from refinery.recorders._snapshot import Snapshot, snapshot
 
-HOSTS = (KeyboardInterrupt, SystemExit, GeneratorExit)
+HOSTS = (KeyboardInterrupt, SystemExit)
 """Exceptions that are the host's own even when they surface inside the recorder."""
 
 KINDS = {
@@ -65,7 +65,10 @@ def guarded(method: Callable[P, R]) -> Callable[P, R | None]:
         except HOSTS:
             raise
         except BaseException as error:  # noqa: BLE001  # hostile values may raise anything
-            lose(f"{type(error).__name__} in {method.__name__}")
+            try:
+                lose(f"{type(error).__name__} in {method.__name__}")
+            except Exception:  # noqa: BLE001  # e.g. no stack left for one more call
+                return None
             return None
 
     return call
@@ -111,10 +114,22 @@ class Call:
         self.meter = Meter()
 
     def hold(self, value: Any) -> Any:
-        """A copy of a value the host cannot change."""
+        """A value as it is now, to be put into the run's inputs or outputs untouched."""
         held, size_bytes = snapshot(value)
         self.size_bytes += size_bytes
         return held
+
+    def copy(self, value: Any) -> Any:
+        """A copy of a value in plain containers, for every other field."""
+        taker = Snapshot()
+        copied = taker.take(value)
+        self.size_bytes += taker.size_bytes
+        return copied
+
+    def note(self, name: str, value: Any) -> None:
+        """Keep something of our own in the run's `metadata["refinery"]`."""
+        if run := self.book.get(self.run_id):
+            run.extra[name] = value
 
     @guarded
     def take_turns(self) -> None:
@@ -150,8 +165,8 @@ class Call:
         if error is not None:
             ended, notes = ending(error)
             fields.update(ended)
-            if notes and (run := self.book.get(self.run_id)):
-                run.extra |= notes
+            for name, value in notes.items():
+                self.note(name, value)
         self.book.finish(self.run_id, fields, size_bytes=self.size_bytes)
 
 
@@ -197,8 +212,9 @@ def _first_fields(about: About, inputs: Any) -> tuple[dict[str, Any], int]:
     if about.tags:
         fields["tags"] = list(about.tags)
     if about.metadata:
-        fields["metadata"], more = snapshot(about.metadata)
-        size_bytes += more
+        taker = Snapshot()
+        fields["metadata"] = taker.take(dict(about.metadata))
+        size_bytes += taker.size_bytes
     if about.session_id:
         fields["session_id"] = about.session_id
     if about.user_id:

@@ -4,11 +4,12 @@ import functools
 import hashlib
 import inspect
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import CodeType, coroutine
 from typing import Any
 
 from refinery.recorders import _source
+from refinery.recorders._book import Book
 from refinery.recorders._hand import About, Call, begin, book_at_hand, guarded
 from refinery.recorders._metrics import Meter
 
@@ -16,9 +17,18 @@ MAX_ITEMS = 1_000
 """Most items kept of one generator."""
 
 
-def wrapper(function: Any, about: About) -> Any:
-    """A function of the same sort as `function` that records each call of it."""
-    recorded = _Recorded(function, about)
+def wrapper(
+    function: Any, about: About, *, above: Call | None = None, book: Book | None = None
+) -> Any:
+    """A function of the same sort as `function` that records each call of it.
+
+    Args:
+        function: what is called.
+        about: name, kind and the like of the runs.
+        above: see `_hand.begin`.
+        book: see `_hand.begin`.
+    """
+    recorded = _Recorded(function, about, above, book)
     if inspect.iscoroutinefunction(function):
         wrapped = _asynchronous(function, recorded)
     elif inspect.isasyncgenfunction(function):
@@ -81,38 +91,45 @@ class _Parameters:
 class _Recorded:
     """A function that is recorded."""
 
-    __slots__ = ("_about", "_function", "_parameters", "_source", "_subject")
+    __slots__ = ("_about", "_above", "_book", "_function", "_parameters", "_subject")
 
-    def __init__(self, function: Any, about: About) -> None:
+    def __init__(self, function: Any, about: About, above: Call | None, book: Book | None) -> None:
         self._function = function
         self._about = about
+        self._above = above
+        self._book = book
         self._parameters: _Parameters | None = None
         self._subject: _source.Subject | None = None
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
         """Begin a run of the function; None when recording is off."""
-        return self._begin(args, kwargs) if book_at_hand() is not None else None
+        book = self._book or book_at_hand()
+        return self._begin(book, args, kwargs) if book is not None else None
 
     @guarded
-    def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
-        about = self._about
-        if self._parameters is None:
-            about = self._prepare()
+    def _begin(self, book: Book, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+        noted = self._prepare() if self._parameters is None else None
         assert self._parameters is not None
-        return begin(about, self._parameters.bound(args, kwargs), subject=self._subject)
+        inputs = self._parameters.bound(args, kwargs)
+        call = begin(self._about, inputs, subject=self._subject, above=self._above, book=book)
+        if call is not None and noted is not None:
+            call.note("source", noted)
+        return call
 
-    def _prepare(self) -> About:
-        """Read the function's signature and source, at its first recorded call."""
+    def _prepare(self) -> dict[str, str] | None:
+        """Read the function's signature and source, at its first recorded call.
+
+        Returns:
+            The source text and its hash, unless the process has told it already.
+        """
+        noted = None
         function = _source._bare(self._function)
         code = getattr(function, "__code__", None)
-        about = self._about
         if isinstance(code, CodeType):
             self._subject = _source.Subject(function, code)
-            if (noted := _source_note(function, code)) is not None:
-                ours = {"refinery": {"source": noted}}
-                about = replace(about, metadata={**(about.metadata or {}), **ours})
+            noted = _source_note(function, code)
         self._parameters = _Parameters.of(self._function)
-        return about
+        return noted
 
 
 def _source_note(function: Any, code: CodeType) -> dict[str, str] | None:
@@ -239,8 +256,8 @@ class _Turns:
         if self._omitted:
             outputs["items_omitted"] = self._omitted
         if result is not None:
-            outputs["output"] = run.hold(result)
-        run.fields["outputs"] = outputs
+            outputs["output"] = result
+        run.fields["outputs"] = run.hold(outputs)
 
 
 def _items(

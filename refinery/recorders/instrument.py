@@ -69,15 +69,13 @@ def instrument(
         metadata: metadata of the runs.
     """
     if function is None:
-        return functools.partial(
-            instrument, layer=layer, name=name, tags=tags, metadata=metadata
-        )
+        return functools.partial(instrument, layer=layer, name=name, tags=tags, metadata=metadata)
     if isinstance(function, classmethod | staticmethod):
         inner = instrument(layer=layer, name=name, tags=tags, metadata=metadata)
         return type(function)(inner(function.__func__))
     if isinstance(function, type) or not callable(function):
         return function
-    called = name or getattr(function, "__qualname__", type(function).__name__)
+    called = str(name or getattr(function, "__qualname__", type(function).__name__))
     about = About(
         name=called.rpartition("<locals>.")[2],
         kind=KINDS.get(layer, KINDS["function"]),
