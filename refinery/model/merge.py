@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import fields, replace
 from typing import Any
 
+from refinery.model.logged import with_logged_content, without_logged_content
 from refinery.model.trace import Json, Run, RunStatus
 
 _EMPTY: tuple[Json, ...] = (None, {}, [], "")
@@ -55,8 +56,9 @@ def merge(stored: Run, incoming: Run) -> Run:
     A null, an empty object or an empty list never erases; a view from before the end never
     overwrites what a view from the end said, nor a first view what an update said; between two
     views of the same age the later arrival wins. Metadata is joined key by key; events, links
-    and attachments add up.
+    and attachments add up. Content that came as events is derived anew from all of them.
     """
+    stored, incoming = without_logged_content(stored), without_logged_content(incoming)
     incoming_loses = _age(incoming) < _age(stored)
     base, top = (incoming, stored) if incoming_loses else (stored, incoming)
     changes: dict[str, Any] = {}
@@ -70,4 +72,4 @@ def merge(stored: Run, incoming: Run) -> Run:
             changes[field.name] = below
         else:
             changes[field.name] = above
-    return replace(top, **changes)
+    return with_logged_content(replace(top, **changes))

@@ -27,6 +27,21 @@ def head(path: Path) -> bytes:
     return _read(path, HEAD_BYTES)
 
 
+def content(path: Path) -> bytes:
+    """The whole unpacked file.
+
+    Raises:
+        InputError: the file is missing or cannot be read.
+        TraceFormatError: it is damaged or too large.
+    """
+    found = _read(path, MAX_BYTES + 1)
+    if len(found) > MAX_BYTES:
+        raise TraceFormatError(
+            f"{path} holds more than {MAX_BYTES // 2**20} MB", hint="split the file"
+        )
+    return found
+
+
 def text(path: Path) -> str:
     """The whole unpacked file as UTF-8 text, without a byte order mark.
 
@@ -34,15 +49,11 @@ def text(path: Path) -> str:
         InputError: the file is missing or cannot be read.
         TraceFormatError: it is damaged, too large, or not UTF-8.
     """
-    content = _read(path, MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise TraceFormatError(
-            f"{path} holds more than {MAX_BYTES // 2**20} MB", hint="split the file"
-        )
+    found = content(path)
     try:
-        return content.decode("utf-8-sig")
+        return found.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        line = found.count(b"\n", 0, error.start) + 1
         raise TraceFormatError(
             f"{path} line {line}: not UTF-8 text", hint="save the file as UTF-8"
         ) from error

@@ -1,0 +1,1 @@
+"""Attribute conventions, one a file: `read(facts)` fills in what its attributes say."""

@@ -1,0 +1,99 @@
+"""What the conventions find in the attributes of one span; the first to say a thing is heard."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from refinery.adapters._shared.otel.values import amount, parsed, text, whole_number
+from refinery.model.trace import Json, RunKind
+
+_EMPTY: tuple[Json, ...] = (None, "", [], {})
+
+
+@dataclass(slots=True)
+class Facts:
+    """Attributes of one span and the fields of a run read from them so far."""
+
+    attributes: Mapping[str, Json]
+    kind: RunKind
+    fields: dict[str, Json] = field(default_factory=dict)
+    """Fields of `Run` by name, of their final types."""
+    usage: dict[str, int] = field(default_factory=dict)
+    """Fields of `Usage` by name."""
+    cost: Decimal | None = None
+    metadata: dict[str, Json] = field(default_factory=dict)
+    """What the source itself called metadata."""
+    used: set[str] = field(default_factory=set)
+    """Names of attributes that were read; what they say is kept if no field holds it."""
+    project: str | None = None
+    error_message: str | None = None
+
+    @property
+    def is_model_call(self) -> bool:
+        """Whether the span is the one that used the tokens it tells of."""
+        return self.kind in (RunKind.LLM, RunKind.EMBEDDING)
+
+    def take(self, name: str, *, scalars: bool = False) -> Json:
+        """An attribute, JSON in it read; None when there is none."""
+        if name not in self.attributes:
+            return None
+        self.used.add(name)
+        return parsed(self.attributes[name], scalars=scalars)
+
+    def first(self, *names: str) -> Json:
+        """The first attribute of these that says something, JSON in it read."""
+        return next((value for name in names if (value := self.take(name)) not in _EMPTY), None)
+
+    def under(self, prefix: str) -> dict[str, Json]:
+        """Attributes whose name begins so, by the rest of the name."""
+        found = {n[len(prefix) :]: v for n, v in self.attributes.items() if n.startswith(prefix)}
+        self.used.update(prefix + name for name in found)
+        return found
+
+    def put(self, name: str, value: Json) -> None:
+        """Set a field of the run unless it is set, or there is nothing to say."""
+        if value not in _EMPTY and name not in self.fields:
+            self.fields[name] = value
+
+    def put_text(self, name: str, *attributes: str) -> None:
+        """Set a field to the first of these attributes that is a text or a number."""
+        if name in self.fields:
+            return
+        for attribute in attributes:
+            if value := text(self.attributes.get(attribute)):
+                self.used.add(attribute)
+                self.fields[name] = value
+                return
+
+    def put_usage(self, **attributes: str) -> None:
+        """Set counts of tokens from attributes; ignored where the span made no model call."""
+        for name, attribute in attributes.items():
+            self.count(name, self.attributes.get(attribute), attribute)
+
+    def count(self, name: str, value: Json, attribute: str | None = None) -> None:
+        """Set one count of tokens unless it is set."""
+        number = whole_number(value)
+        if number is not None and self.is_model_call and name not in self.usage:
+            self.usage[name] = number
+            if attribute:
+                self.used.add(attribute)
+
+    def put_cost(self, value: Json) -> None:
+        """Set what the model call cost in US dollars unless it is set."""
+        if self.cost is None and self.is_model_call:
+            self.cost = amount(value)
+
+    def put_tags(self, value: Json) -> None:
+        """Set the tags, given as a list or as text with commas."""
+        if isinstance(value, str):
+            value = value.split(",")
+        if isinstance(value, Iterable) and not isinstance(value, Mapping):
+            self.put(
+                "tags", [tag.strip() for tag in value if isinstance(tag, str) and tag.strip()]
+            )
+
+    def add_metadata(self, entries: Json) -> None:
+        """Add entries to the metadata; an earlier one of the same name stays."""
+        if isinstance(entries, Mapping):
+            for name, value in entries.items():
+                self.metadata.setdefault(str(name), value)

@@ -1,0 +1,167 @@
+"""Values of attributes: JSON in strings, lists in dotted names, Python literals, numbers."""
+
+import ast
+import json
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal, InvalidOperation
+
+from refinery.model.trace import Json
+from refinery.model.walk import MAX_DEPTH
+
+MAX_LITERAL_BYTES = 65_536
+"""Longest Python literal that is read; longer ones stay text. Chosen by us."""
+
+MAX_LITERAL_DEPTH = 40
+"""Most brackets that may be open at once in a Python literal; `ast` recurses in C."""
+
+MAX_INDEX = 100_000
+"""Highest number in a dotted name that counts as a place in a list."""
+
+_STRUCTURE = re.compile(r"\s*[\[{\"]")
+_OPENING = re.compile(r"[\[{]")
+
+
+def parsed(value: Json, *, scalars: bool = False) -> Json:
+    """The value a JSON text stands for; the text itself when it is none.
+
+    Texts whose JSON could not be kept whole (a name twice in an object, nesting deeper than
+    `MAX_DEPTH`) stay texts. Numbers beyond JSON (`NaN`, `Infinity`) become strings.
+
+    Args:
+        value: returned as it is when it is no string.
+        scalars: also read numbers, `true`, `false` and `null`.
+    """
+    if not isinstance(value, str) or not (scalars or _STRUCTURE.match(value)):
+        return value
+    if len(_OPENING.findall(value)) > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+        return value
+    try:
+        return json.loads(value, object_pairs_hook=_object, parse_constant=str)
+    except (ValueError, RecursionError):
+        return value
+
+
+def literal(text: Json) -> Json:
+    """The value of a Python literal such as `{'city': 'Paris'}`; the text when it is none."""
+    if not isinstance(text, str) or len(text) > MAX_LITERAL_BYTES or text[:1] not in "{[(":
+        return text
+    if _depth(text) > MAX_LITERAL_DEPTH:
+        return text
+    try:
+        value = ast.literal_eval(text)
+        json.dumps(value, allow_nan=False)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return text
+    return value
+
+
+def indexed(attributes: Mapping[str, Json], prefix: str) -> list[Json]:
+    """The list that names like `prefix.0.message.role` spell out, in order of the numbers.
+
+    Inner numbers make lists as well, `tool_calls.0.tool_call.id` for one.
+    """
+    dotted = f"{prefix}."
+    tree: dict[str, Json] = {}
+    for name, value in attributes.items():
+        if not name.startswith(dotted):
+            continue
+        steps = name[len(dotted) :].split(".")
+        if not steps[0].isdecimal() or len(steps) > MAX_DEPTH:
+            continue
+        _plant(tree, steps, value)
+    found = _with_lists(tree)
+    return found if isinstance(found, list) else []
+
+
+def leaves(value: Json, depth: int = 0) -> Iterator[str]:
+    """Every string and number inside a value, as text."""
+    if isinstance(value, dict):
+        if depth <= MAX_DEPTH:
+            for item in value.values():
+                yield from leaves(item, depth + 1)
+    elif isinstance(value, list | tuple):
+        if depth <= MAX_DEPTH:
+            for item in value:
+                yield from leaves(item, depth + 1)
+    elif isinstance(value, str):
+        yield value
+    elif value is not None and not isinstance(value, bool):
+        yield repr(value)
+
+
+def whole_number(value: Json) -> int | None:
+    """A count, also from text or a float without a fraction; None for anything else."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str) and value.isdecimal() and len(value) < 16:
+        return int(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    return value if isinstance(value, int) and value >= 0 else None
+
+
+def amount(value: Json) -> Decimal | None:
+    """An amount of money; None for anything that is no finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = Decimal(str(value)[:40])
+    except InvalidOperation:
+        return None
+    return found if found.is_finite() else None
+
+
+def text(value: Json) -> str | None:
+    """A string that is not empty, or a number as a string; None for anything else."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) and value else None
+
+
+def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("a name occurs twice")
+    return made
+
+
+def _depth(source: str) -> int:
+    """Most brackets open at once, those inside strings not counted."""
+    deepest = depth = 0
+    quote = ""
+    skip = False
+    for char in source:
+        if skip:
+            skip = False
+        elif quote:
+            skip = char == "\\"
+            quote = "" if char == quote else quote
+        elif char in "\"'":
+            quote = char
+        elif char in "[{(":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif char in "]})":
+            depth -= 1
+    return deepest
+
+
+def _plant(tree: dict[str, Json], steps: list[str], value: Json) -> None:
+    for step in steps[:-1]:
+        below = tree.setdefault(step, {})
+        if not isinstance(below, dict):
+            return
+        tree = below
+    tree.setdefault(steps[-1], value)
+
+
+def _with_lists(tree: Json) -> Json:
+    """Objects whose names are all numbers, as lists."""
+    if not isinstance(tree, dict):
+        return tree
+    if tree and all(name.isdecimal() and len(name) < 7 for name in tree):
+        places = sorted(tree, key=int)
+        if int(places[-1]) <= MAX_INDEX:
+            return [_with_lists(tree[place]) for place in places]
+    return {name: _with_lists(item) for name, item in tree.items()}
