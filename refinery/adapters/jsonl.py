@@ -2,11 +2,13 @@
 
 A line holds a whole trace, `{"trace": {…}, "runs": […], "feedback": […]}` (what `refinery show
 --json` prints is such a line), or one run, `{"run": {…}, "source": …, "project": …}` as recorders
-write it, or the bare run. Several lines about one run are joined by `model.merge`.
+write it, or the bare run. Several lines about one run are joined by `model.merge`. What runs refer
+to (attachments, request bodies) stands in the trace's line under `blobs`, base64 by reference.
 """
 
+import base64
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from refinery.model.trace import Feedback, Json, Run, Trace
 from refinery.model.walk import in_tree_order
 from refinery.safety.redact import redact
 
+_ABOUT_CHARS = 4_000
+"""Characters of a file's beginning in which an id must be named."""
 _FIRST_KEYS = ("run", "trace", "runs", "run_id", "trace_id", "schema_version")
 
 
@@ -37,8 +41,9 @@ def recognise(head: bytes, path: Path) -> bool:
     start = head.decode("utf-8-sig", "replace").lstrip()
     if not start.startswith("{"):
         return False
-    key = start[1:200].lstrip().partition(":")[0].strip()
-    return key.strip('"') in _FIRST_KEYS
+    key = start[1:200].lstrip().partition(":")[0].strip().strip('"')
+    # Other exports hold a `trace` or `runs` too, but name ids another way.
+    return key in _FIRST_KEYS and '"trace_id"' in start[:_ABOUT_CHARS] and '"run_id"' in start
 
 
 def read(path: Path) -> Iterator[Trace]:
@@ -67,8 +72,39 @@ def read_labelled(path: Path) -> Iterator[tuple[Trace, tuple[Feedback, ...]]]:
         yield Trace(trace_id, runs, found.source, found.project), tuple(found.feedback)
 
 
-def write(labelled: Iterable[tuple[Trace, Iterable[Feedback]]], path: Path) -> int:
+def read_blobs(path: Path) -> Iterator[tuple[str, bytes]]:
+    """What the runs of a file refer to, each with the id of its trace.
+
+    Raises:
+        InputError: the file is missing or cannot be read.
+        TraceFormatError: a line is malformed.
+    """
+    for number, line in reading.lines(path):
+        held = line.get("blobs") if isinstance(line, Mapping) else None
+        if not isinstance(held, Mapping):
+            continue
+        about = line.get("trace")
+        trace_id = about.get("trace_id") if isinstance(about, Mapping) else None
+        for text in held.values():
+            try:
+                yield str(trace_id), base64.b64decode(text, validate=True)
+            except (ValueError, TypeError) as error:
+                raise TraceFormatError(
+                    f"{path} line {number}: a blob is not base64", hint="export it again"
+                ) from error
+
+
+def write(
+    labelled: Iterable[tuple[Trace, Iterable[Feedback]]],
+    path: Path,
+    blob: Callable[[str], bytes | None] | None = None,
+) -> int:
     """Write traces and their feedback, one a line, for `read_labelled`; returns how many.
+
+    Args:
+        labelled: traces with what was said of them.
+        path: the file; one that is there is replaced.
+        blob: the bytes behind a reference; None: references stay, without their bytes.
 
     Raises:
         OSError: the file cannot be written.
@@ -76,7 +112,7 @@ def write(labelled: Iterable[tuple[Trace, Iterable[Feedback]]], path: Path) -> i
     count = 0
     with path.open("w", encoding="utf-8") as file:
         for trace, feedback in labelled:
-            line = {
+            line: dict[str, Json] = {
                 "trace": {
                     "trace_id": trace.trace_id,
                     "source": trace.source,
@@ -85,9 +121,30 @@ def write(labelled: Iterable[tuple[Trace, Iterable[Feedback]]], path: Path) -> i
                 "runs": [encode_run(run) for run in trace.runs],
                 "feedback": [encode(item) for item in feedback],
             }
+            if blob and (held := _blobs(trace, blob)):
+                line["blobs"] = held
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
             count += 1
     return count
+
+
+def _blobs(trace: Trace, blob: Callable[[str], bytes | None]) -> dict[str, str]:
+    references = {
+        reference
+        for run in trace.runs
+        for reference in (run.raw_ref, *map(_reference, run.attachments or ()))
+        if isinstance(reference, str)
+    }
+    found = {reference: blob(reference) for reference in sorted(references)}
+    return {
+        reference: base64.b64encode(content).decode("ascii")
+        for reference, content in found.items()
+        if content is not None
+    }
+
+
+def _reference(attachment: Json) -> Json:
+    return attachment.get("reference") if isinstance(attachment, Mapping) else None
 
 
 def _take(line: Json, gathered: dict[str, _Gathered]) -> None:

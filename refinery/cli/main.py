@@ -15,8 +15,9 @@ from refinery.errors import ExitCode, InputError, PluginError, RefineryError
 
 ROOM = "cli.commands"
 SECTIONS = {
-    "Start": ("demo", "init", "doctor", "record", "import", "fetch"),
-    "Look": ("traces", "show", "label", "diagnose", "replay"),
+    "Start": ("demo", "init", "doctor"),
+    "Capture": ("record", "serve", "import", "fetch", "export"),
+    "Look": ("traces", "show", "diff", "label", "diagnose", "replay"),
     "Mend": ("fix", "history", "rollback"),
     "Settings": ("config",),
 }

@@ -119,6 +119,27 @@ class RunReading:
     """Part of the trace's text that this run holds, 0 to 1; all shares sum to 1."""
 
 
+class Answerable(StrEnum):
+    """How far a trace can answer a question."""
+
+    YES = "yes"
+    PARTLY = "partly"
+    NO = "no"
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """Whether a trace holds what one question needs."""
+
+    question: str
+    """Name of the question, e.g. `prompt`, `tools`, `replay`, `cost`."""
+    title: str
+    """The question in words, e.g. `what the model was told`."""
+    answerable: Answerable
+    why: str
+    """What it rests on, or what was not recorded and how to record it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
     """The findings of a trace, what was read of it, and what it cannot answer."""
@@ -135,3 +156,5 @@ class Diagnosis:
     model: str | None = None
     cost_usd: float | None = None
     """What the analysis cost; None when no model was used or its price is unknown."""
+    capabilities: tuple[Capability, ...] = ()
+    """Every question that can be asked of a trace, with whether this one can answer it."""

@@ -6,7 +6,8 @@ and called is compared: token counts, fingerprints and response ids are not the 
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from refinery import clock
 from refinery.model.messages import parse
@@ -34,9 +35,10 @@ def difference(tape: Tape, output: Json) -> str | None:
     """
     named = output if isinstance(output, Mapping) else {"output": output}
     known = frozenset(tape.known)
-    recorded = _plain(tape.output, Fresh(tape.start_ns, known))
-    replayed = _plain(named, Fresh(clock.now_ns(), known))
-    return _first(recorded, replayed, "")
+    recorded = plain(tape.output, Fresh(tape.start_ns, known))
+    replayed = plain(named, Fresh(clock.now_ns(), known))
+    found = next(differences(recorded, replayed), None)
+    return _told(found) if found else None
 
 
 def is_same_error(tape: Tape, recorded: str, replayed: str) -> bool:
@@ -45,12 +47,13 @@ def is_same_error(tape: Tape, recorded: str, replayed: str) -> bool:
     if repository:
         recorded = recorded.replace(f"{repository}/", "")
     known = frozenset(tape.known)
-    left = _plain(_ADDRESS.sub("<address>", recorded), Fresh(tape.start_ns, known))
-    right = _plain(_ADDRESS.sub("<address>", replayed), Fresh(clock.now_ns(), known))
+    left = plain(_ADDRESS.sub("<address>", recorded), Fresh(tape.start_ns, known))
+    right = plain(_ADDRESS.sub("<address>", replayed), Fresh(clock.now_ns(), known))
     return bool(left[:_ERROR_SHOWN] == right[:_ERROR_SHOWN])
 
 
-def _plain(value: Json, fresh: Fresh) -> Json:
+def plain(value: Json, fresh: Fresh) -> Json:
+    """A value as it is compared: fresh identifiers numbered, times and secrets replaced."""
     kept = canonical.without_secrets(_spoken(value, 0))
     text = json.dumps(kept, sort_keys=True, ensure_ascii=False, default=str)
     return json.loads(canonical.normalise(text, fresh))
@@ -82,21 +85,44 @@ def _is_message(value: Mapping[str, Json]) -> bool:
     return "content" in value and value.get("type") in _MESSAGE_TYPES
 
 
-def _first(left: Json, right: Json, path: str) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One place where two values differ."""
+
+    path: str
+    """E.g. `answer.items[2]`; empty for the whole value."""
+    left: Json
+    right: Json
+    is_missing: str | None = None
+    """`left` or `right` when only the other has anything there."""
+
+
+def differences(left: Json, right: Json, path: str = "") -> Iterator[Difference]:
+    """Every place where two plain values differ, in order; lists of unequal length as a whole."""
     if isinstance(left, Mapping) and isinstance(right, Mapping):
         for key in sorted({*left, *right}):
             where = f"{path}.{key}" if path else key
-            if key not in left or key not in right:
-                return f"{where} is only in the {'replay' if key in right else 'recording'}"
-            if found := _first(left[key], right[key], where):
-                return found
-        return None
-    if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
-        pairs = enumerate(zip(left, right, strict=True))
-        return next((f for i, (a, b) in pairs if (f := _first(a, b, f"{path}[{i}]"))), None)
-    if left == right:
-        return None
-    return f"{path or 'the result'}: recorded {_shown(left)}, replayed {_shown(right)}"
+            if key not in left:
+                yield Difference(where, None, right[key], "left")
+            elif key not in right:
+                yield Difference(where, left[key], None, "right")
+            else:
+                yield from differences(left[key], right[key], where)
+    elif isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+        for index, (one, other) in enumerate(zip(left, right, strict=True)):
+            yield from differences(one, other, f"{path}[{index}]")
+    elif left != right:
+        yield Difference(path, left, right)
+
+
+def _told(found: Difference) -> str:
+    if found.is_missing:
+        return f"{found.path} is only in the {_OTHER[found.is_missing]}"
+    where = found.path or "the result"
+    return f"{where}: recorded {_shown(found.left)}, replayed {_shown(found.right)}"
+
+
+_OTHER = {"left": "replay", "right": "recording"}
 
 
 def _shown(value: Json) -> str:

@@ -9,6 +9,7 @@ from refinery.model.codec import encode
 from refinery.model.failure import Diagnosis, Finding
 from refinery.model.trace import Json, Trace
 from refinery.workflows import repositories, traces
+from refinery.workflows.capabilities import capabilities_of
 from refinery.workflows.wiring import Workspace, connect_model
 
 _NEEDS_A_MODEL = "the expectation is in words: comparing the answer with it needs a model"
@@ -60,7 +61,11 @@ def diagnose(
             cache=workspace.home / "cache",
         )
         found = analyse(task)
-    return replace(found, findings=_located(found.findings, trace, folder))
+    return replace(
+        found,
+        findings=_located(found.findings, trace, folder),
+        capabilities=capabilities_of(trace),
+    )
 
 
 def _located(

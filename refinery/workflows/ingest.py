@@ -15,6 +15,9 @@ from refinery.workflows.wiring import Workspace
 MAX_FILES = 10_000
 """Most files looked at inside one folder."""
 
+FILES_OF = {"langsmith": "langsmith_files"}
+"""Sources whose files have an adapter beside the one that asks the service."""
+
 Labelled = tuple[Trace, tuple[Feedback, ...]]
 
 
@@ -122,6 +125,9 @@ def _import_one(
             raise TraceFormatError(f"{path} holds no trace", hint="check the file")
     except RefineryError as error:
         return FileReport(str(path), chosen, error=error)
+    if read_blobs := getattr(_file_adapter(chosen), "read_blobs", None):
+        for trace_id, content in read_blobs(path):
+            workspace.store.put_blob(content, trace_id)
     return _write(workspace, FileReport(str(path), chosen, notes=_notes(found)), found)
 
 
@@ -164,7 +170,7 @@ def _labelled(adapter: Any, path: Path, timezone: tzinfo | None) -> Iterator[Lab
 
 
 def _file_adapter(name: str) -> Any:
-    adapter = plugins.load("adapters", name)
+    adapter = plugins.load("adapters", FILES_OF.get(name, name))
     if not hasattr(adapter, "read"):
         raise InputError(
             f"the adapter {name!r} reads a service, not files",

@@ -16,7 +16,9 @@ EPILOG = """Examples:
 
   refinery show 3f2a --run 9b1c
 
-  refinery show latest --json > trace.jsonl && refinery import trace.jsonl
+  refinery show latest --capabilities
+
+  refinery show latest --json
 """
 SETTINGS = {"epilog": EPILOG}
 
@@ -32,6 +34,10 @@ def command(
         str | None,
         typer.Option(metavar="RUN", help="Show this run in full: its id or a unique prefix."),
     ] = None,
+    capabilities: Annotated[
+        bool,
+        typer.Option("--capabilities", help="Say which questions this trace can answer, and why."),
+    ] = False,
     json_output: output.JsonOption = False,
 ) -> None:
     """Show a trace as a tree of its runs, or one run in full."""
@@ -41,6 +47,14 @@ def command(
     workspace = open_workspace(flags=ctx.obj)
     found = traces.resolve(workspace, trace)
     label = traces.label_of(workspace, found.trace_id)
+    if capabilities:
+        from refinery.cli import capability_view
+        from refinery.workflows.capabilities import capabilities_of
+
+        answers = capabilities_of(found)
+        document = capability_view.to_document(found, answers)
+        output.emit(document, json_output, lambda s: capability_view.show(found, answers, s))
+        return
     if run is None:
         document = trace_view.to_document(found, label)
         output.emit(document, json_output, lambda s: trace_view.show_trace(found, label, s))
