@@ -13,6 +13,7 @@ import anyio.to_thread
 from fastapi import FastAPI
 
 from refinery.server import security, spooling
+from refinery.server.body import Memory
 from refinery.server.config import ServeSettings
 from refinery.server.ingest import langsmith, otlp
 from refinery.server.writer import Writer
@@ -35,6 +36,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.store = open_store(settings.store)
+    app.state.memory = Memory(settings.limits.pending_bytes)
     app.state.writer = Writer(app.state.store, settings.limits)
     for route in (*langsmith.ROUTES, *otlp.ROUTES):
         app.router.routes.append(route)

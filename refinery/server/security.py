@@ -18,9 +18,11 @@ from collections.abc import Mapping
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from refinery.errors import InputError, NotFoundError, RefineryError, StoreError
 from refinery.server import paths
 from refinery.server.answers import HEADERS, RequestError, refusal
 from refinery.server.config import ServeSettings
+from refinery.server.limits import STORE_RETRY_AFTER_S
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 MULTIPART_PATHS = frozenset({"/runs/multipart"})
@@ -67,6 +69,8 @@ class Gate:
             await self.app(scope, receive, sender)
         except RequestError as error:
             await sender.answer(error, scope, receive)
+        except (InputError, NotFoundError) as error:
+            await sender.answer(_reason(error), scope, receive)
         except Exception as error:  # noqa: BLE001  # the server's boundary: no stack trace gets out
             _log.error("a request failed: %s", type(error).__name__, exc_info=error)
             await sender.answer(RequestError(500, "the collector failed"), scope, receive)
@@ -75,8 +79,8 @@ class Gate:
         """Raise for a request that may not come in.
 
         Raises:
-            RequestError: it comes from a web page, under a foreign name, without the key, or with a
-                body of a type that is not taken.
+            RequestError: it comes from a web page, under a foreign name, without the key, or with
+                a body of a type that is not taken.
         """
         host = self._checked_host(headers)
         _check_page(headers, host)
@@ -111,6 +115,14 @@ class Gate:
             given += _basic(value)
         # All are compared, each in constant time, so that timing tells nothing of the key.
         return any([hmac.compare_digest(text.encode(), self.key) for text in given])
+
+
+def _reason(error: RefineryError) -> RequestError:
+    """How an error of the floors below is answered."""
+    reason = f"{error}; {error.hint}" if error.hint else str(error)
+    if isinstance(error, StoreError):
+        return RequestError(503, reason, headers={"retry-after": str(STORE_RETRY_AFTER_S)})
+    return RequestError(404 if isinstance(error, NotFoundError) else 400, reason)
 
 
 class _Protected:

@@ -4,6 +4,7 @@ Sources of the field names: LangSmith API v1 `RunSchema` and v2 `Run` (SDK 0.14,
 Dumps of LangChain objects stay plain JSON; nothing is revived.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from typing import Any
 
 from refinery.adapters._shared.langsmith_own import restore
 from refinery.errors import TraceFormatError
+from refinery.model.merge import IS_PATCH, OURS
 from refinery.model.trace import Json, Run, RunError, RunKind, RunStatus, Usage
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -23,14 +25,56 @@ _LAST_LINE = re.compile(r"^([A-Za-z_][\w.]{0,200}):[ \t]?(.*)$")
 _REPR = re.compile(r"^([A-Za-z_][\w.]{0,200})\((.*)\)\s*$", re.DOTALL)
 _QUOTED = re.compile(r"^(['\"])((?:(?!\1).)*)\1,?$", re.DOTALL)
 _MAX_METADATA_ID = 500
+_MAX_KIND = 50
+_KINDS = {kind.value: kind for kind in RunKind}
+_COUNTED = ("llm", "embedding", "")
+"""Types whose usage counts: parents repeat their children's. An update may leave out the type."""
+
+_HAS_FIELD = ("metadata", "invocation_params", "runtime")
+"""Keys of `extra` that go elsewhere."""
 
 
 def to_run(item: Mapping[str, Json]) -> Run:
-    """One run; what `langsmith_documents` wrote comes back as it was.
+    """One run as the API answers it.
 
     Raises:
         TraceFormatError: it has no id or no trace id.
     """
+    return restore(Run(**_fields(item)))
+
+
+def to_view(
+    item: Mapping[str, Json], *, is_patch: bool, ours: Mapping[str, Json] | None = None
+) -> Run:
+    """What a client sends of one run: its start, its end, or an update; fields may be missing.
+
+    The service computes what clients leave out, and so does this: status, total tokens, cost, the
+    time of the first token. A patch is marked for `model.merge`.
+
+    Args:
+        item: the run, with `id` and `trace_id`.
+        is_patch: whether it was sent as an update of an earlier view.
+        ours: what we say of it ourselves; what the client says in our name is left out.
+
+    Raises:
+        TraceFormatError: it has no id or no trace id.
+    """
+    fields = _fields(item)
+    if not fields["native_kind"]:
+        fields["kind"] = None
+    if is_patch and fields["status"] is RunStatus.RUNNING:
+        fields["status"] = None  # an update that does not say how it ended
+    if fields["first_token_ns"] is None:
+        fields["first_token_ns"] = _first_token(fields["events"])
+    metadata = {**_kept(item), **(fields["metadata"] or {})}
+    metadata.pop(OURS, None)
+    if said := {**(ours or {}), **({IS_PATCH: True} if is_patch else {})}:
+        metadata[OURS] = said
+    fields["metadata"] = metadata or None
+    return Run(**fields)
+
+
+def _fields(item: Mapping[str, Json]) -> dict[str, Any]:
     run_id, trace_id = item.get("id"), item.get("trace_id")
     if not isinstance(run_id, str) or not isinstance(trace_id, str):
         raise TraceFormatError(
@@ -40,42 +84,66 @@ def to_run(item: Mapping[str, Json]) -> Run:
     extra = _object(item.get("extra"))
     metadata = _object(extra.get("metadata")) | _object(item.get("metadata"))
     invocation = _object(extra.get("invocation_params"))
-    native = str(item.get("run_type") or "").lower()
+    native = str(item.get("run_type") or "").lower()[:_MAX_KIND]
     error = _error(item.get("error"))
     tools = invocation.get("tools")
-    is_model_call = native in ("llm", "embedding")
-    cost = _cost(item) if is_model_call else None
-    run = Run(
-        run_id=run_id,
-        trace_id=trace_id,
-        name=_text(item.get("name")),
-        kind=RunKind(native) if native in set(RunKind) else RunKind.CHAIN,
-        parent_id=_parent(item),
-        dotted_order=_text(item.get("dotted_order")),
-        native_kind=native or None,
-        start_ns=_ns(item.get("start_time")),
-        end_ns=_ns(item.get("end_time")),
-        status=_status(item, error),
-        error=error,
-        inputs=item.get("inputs"),
-        outputs=item.get("outputs"),
-        provider=_text(metadata.get("ls_provider")),
-        model_requested=_text(metadata.get("ls_model_name")) or _text(invocation.get("model")),
-        model_responded=_responded(item.get("outputs")),
-        params=_params(metadata, invocation),
-        tools=tools if isinstance(tools, list) else None,
-        usage=_usage(item, metadata) if is_model_call else None,
-        cost_usd=cost,
-        cost_source="reported" if cost is not None else None,
-        first_token_ns=_ns(item.get("first_token_time")),
-        session_id=_first(metadata, "thread_id", "session_id", "conversation_id"),
-        user_id=_first(metadata, "user_id", "ls_user_id"),
-        tags=[tag for tag in item.get("tags") or () if isinstance(tag, str)] or None,
-        metadata=metadata | _left_out(item) or None,
-        events=item.get("events") or None,
-        attachments=_attachments(item),
-    )
-    return restore(run)
+    told = _told(item, metadata) if native in _COUNTED else {}
+    cost = _cost(item, told) if native in _COUNTED else None
+    outputs = item.get("outputs")
+    return {
+        "run_id": run_id,
+        "trace_id": trace_id,
+        "name": _text(item.get("name")),
+        "kind": _KINDS.get(native, RunKind.CHAIN),
+        "parent_id": _parent(item),
+        "dotted_order": _text(item.get("dotted_order")),
+        "native_kind": native or None,
+        "start_ns": to_nanoseconds(item.get("start_time")),
+        "end_ns": to_nanoseconds(item.get("end_time")),
+        "status": _status(item, error),
+        "error": error,
+        "inputs": item.get("inputs"),
+        "outputs": outputs,
+        "provider": _text(metadata.get("ls_provider")),
+        "model_requested": _text(metadata.get("ls_model_name")) or _text(invocation.get("model")),
+        "model_responded": _responded(outputs),
+        "params": _params(metadata, invocation),
+        "tools": tools if isinstance(tools, list) else None,
+        "usage": _usage(item, told) if native in _COUNTED else None,
+        "cost_usd": cost,
+        "cost_source": "reported" if cost is not None else None,
+        "first_token_ns": to_nanoseconds(item.get("first_token_time")),
+        "session_id": _first(metadata, "thread_id", "session_id", "conversation_id"),
+        "user_id": _first(metadata, "user_id", "ls_user_id"),
+        "tags": [tag for tag in _list(item.get("tags")) if isinstance(tag, str)] or None,
+        "metadata": metadata | _left_out(item) or None,
+        "events": _list(item.get("events")) or None,
+        "attachments": _attachments(item),
+    }
+
+
+def _kept(item: Mapping[str, Json]) -> dict[str, Json]:
+    """What a run says that our model has no field for, by LangSmith's own names."""
+    extra = _object(item.get("extra"))
+    rest = {key: value for key, value in extra.items() if key not in _HAS_FIELD and value}
+    others = {key: item[key] for key in ("serialized", "reference_example_id") if item.get(key)}
+    return {
+        **({"runtime": extra["runtime"]} if extra.get("runtime") else {}),
+        **({"extra": rest} if rest else {}),
+        **others,
+    }
+
+
+def _first_token(events: Json) -> int | None:
+    """Time of the first `new_token` event."""
+    for event in events or ():
+        if isinstance(event, Mapping) and event.get("name") == "new_token":
+            return to_nanoseconds(event.get("time"))
+    return None
+
+
+def _list(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else []
 
 
 def _object(value: Json) -> dict[str, Json]:
@@ -103,7 +171,7 @@ def _parent(item: Mapping[str, Json]) -> str | None:
     return segments[-2].partition("Z")[2] or None if len(segments) > 1 else None
 
 
-def _ns(value: Json) -> int | None:
+def to_nanoseconds(value: Json) -> int | None:
     """Nanoseconds of an ISO time (UTC when it has no offset) or of epoch milliseconds."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return int(value * 1_000_000) if abs(value) < 1e13 else None
@@ -119,8 +187,10 @@ def _ns(value: Json) -> int | None:
 
 def _error(value: Json) -> RunError | None:
     """`repr(exception)` and the traceback LangSmith keeps in one string."""
-    if not isinstance(value, str) or not value:
+    if not value:
         return None
+    if not isinstance(value, str):
+        value = json.dumps(value, default=str)
     head, found, rest = value.partition("Traceback (most recent call last)")
     stack = found + rest
     lines = [line for line in stack.splitlines() if line.strip()]
@@ -155,15 +225,22 @@ def _params(
     return {**named, **given} or None
 
 
-def _usage(item: Mapping[str, Json], metadata: Mapping[str, Json]) -> Usage | None:
+def _told(item: Mapping[str, Json], metadata: Mapping[str, Json]) -> dict[str, Json]:
+    """`usage_metadata` as the client found it: in the answer, or in the metadata."""
+    return _told_usage(item.get("outputs")) or _object(metadata.get("usage_metadata"))
+
+
+def _usage(item: Mapping[str, Json], told: Mapping[str, Json]) -> Usage | None:
     """Tokens, the service's own count first; only for model calls, since parents repeat them."""
-    told = _told_usage(item.get("outputs")) or _object(metadata.get("usage_metadata"))
     into = _details(item, "prompt_token_details") or _object(told.get("input_token_details"))
     out = _details(item, "completion_token_details") or _object(told.get("output_token_details"))
+    read = _count(item.get("prompt_tokens"), told.get("input_tokens"))
+    written = _count(item.get("completion_tokens"), told.get("output_tokens"))
+    both = read + written if read is not None and written is not None else None
     usage = Usage(
-        input=_count(item.get("prompt_tokens"), told.get("input_tokens")),
-        output=_count(item.get("completion_tokens"), told.get("output_tokens")),
-        total=_count(item.get("total_tokens"), told.get("total_tokens")),
+        input=read,
+        output=written,
+        total=_count(item.get("total_tokens"), told.get("total_tokens"), both),
         cache_read=_count(into.get("cache_read")),
         cache_write=_count(into.get("cache_creation"), into.get("cache_write")),
         reasoning=_count(out.get("reasoning")),
@@ -202,15 +279,24 @@ def _count(*values: Json) -> int | None:
     return next((v for v in values if isinstance(v, int) and not isinstance(v, bool)), None)
 
 
-def _cost(item: Mapping[str, Json]) -> Decimal | None:
-    value = item.get("total_cost")
-    if value is None or isinstance(value, bool):
+def _cost(item: Mapping[str, Json], told: Mapping[str, Json]) -> Decimal | None:
+    """US dollars: the service's total, the client's, or the sum of the client's parts."""
+    for value in (item.get("total_cost"), told.get("total_cost")):
+        if (cost := _decimal(value)) is not None:
+            return cost
+    parts = [_decimal(told.get(name)) for name in ("input_cost", "output_cost")]
+    known = [part for part in parts if part is not None]
+    return sum(known, Decimal(0)) if known else None
+
+
+def _decimal(value: Json) -> Decimal | None:
+    if value is None or isinstance(value, bool | list | dict):
         return None
     try:
-        cost = Decimal(str(value))
+        amount = Decimal(str(value)[:50])
     except InvalidOperation:
         return None
-    return cost if cost.is_finite() else None
+    return amount if amount.is_finite() else None
 
 
 def _attachments(item: Mapping[str, Json]) -> list[Json] | None:
