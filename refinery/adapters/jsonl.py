@@ -22,8 +22,10 @@ from refinery.model.walk import in_tree_order
 from refinery.safety.redact import redact
 
 _ABOUT_CHARS = 4_000
-"""Characters of a file's beginning in which an id must be named."""
-_FIRST_KEYS = ("run", "trace", "runs", "run_id", "trace_id", "schema_version")
+"""Characters of a file's beginning in which another format would show itself."""
+_NAMED_WITHIN = 300
+"""Characters in which a line of ours names the trace's id."""
+_FIRST_KEYS = ("run", "trace", "run_id", "trace_id", "schema_version")
 
 
 @dataclass(slots=True)
@@ -42,8 +44,13 @@ def recognise(head: bytes, path: Path) -> bool:
     if not start.startswith("{"):
         return False
     key = start[1:200].lstrip().partition(":")[0].strip().strip('"')
-    # Other exports hold a `trace` or `runs` too, but name ids another way.
-    return key in _FIRST_KEYS and '"trace_id"' in start[:_ABOUT_CHARS] and '"run_id"' in start
+    # Other exports hold a `trace` or a `run` too, but name its id or its kind another way.
+    is_foreign = '"run_type"' in start[:_ABOUT_CHARS]
+    if len(start) > _NAMED_WITHIN:
+        is_foreign = is_foreign or '"run_id"' not in start
+    if key == "trace" and len(start) > _NAMED_WITHIN:
+        is_foreign = is_foreign or '"trace_id"' not in start[:_NAMED_WITHIN]
+    return key in _FIRST_KEYS and not is_foreign
 
 
 def read(path: Path) -> Iterator[Trace]:

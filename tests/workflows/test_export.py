@@ -94,9 +94,10 @@ def test_a_file_that_cannot_be_written_is_told_and_left(
         export.chosen_traces(workspace, TraceFilter(project="nobody"))
 
 
-def test_show_prints_a_line_that_import_reads(workspace: Workspace, tmp_path: Path) -> None:
-    workspace.store.write_runs([run("r1", "r1"), llm("r2", "r1")], source="langchain")
-    trace = traces.resolve(workspace, "r1")
+def test_a_line_names_its_trace_and_holds_no_empty_blobs(workspace: Workspace, tmp_path: Path) -> None:
+    held = [run("long-id"), llm("long-id/1", "long-id", "asked", "answered")]
+    workspace.store.write_runs(held, source="langchain")
+    trace = traces.resolve(workspace, "long-id")
     export.export(workspace, [trace.trace_id], "jsonl", tmp_path / "one.jsonl")
 
     line = json.loads((tmp_path / "one.jsonl").read_text(encoding="utf-8"))
