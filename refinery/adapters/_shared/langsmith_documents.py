@@ -207,7 +207,7 @@ def _note(run: Run, item: dict[str, Any], added: list[str]) -> None:
         if getattr(run, name) is not None and not isinstance(getattr(run, name), dict)
     ]
     parent = public_id(run.parent_id) if run.parent_id else None
-    named = {f"attachment.{name}": None for name, _ in _attachments(run)}
+    named = {f"attachment.{name}": None for name in kept_attachments(run)}
     back = to_run({**item, "parent_run_id": parent, "s3_urls": named or None})
     if said := langsmith_own.note(run, back, added, wrapped):
         metadata = item["extra"]["metadata"]
@@ -296,19 +296,23 @@ def _preview(value: Json) -> str | None:
     return None
 
 
-def _attachments(run: Run) -> list[tuple[str, dict[str, Json]]]:
-    """Name and description of every attachment that has a name."""
+def kept_attachments(run: Run) -> dict[str, dict[str, Json]]:
+    """Description of every attachment whose bytes the store keeps, by name."""
     entries = [entry for entry in run.attachments or () if isinstance(entry, dict)]
-    return [(entry["name"], entry) for entry in entries if isinstance(entry.get("name"), str)]
+    return {
+        entry["name"]: entry
+        for entry in entries
+        if isinstance(entry.get("name"), str) and isinstance(entry.get("reference"), str)
+    }
 
 
 def _attachment_links(run: Run, url: str) -> dict[str, dict[str, Json]]:
     return {
         name: {
             "presigned_url": f"{url}/runs/{public_id(run.run_id)}/attachments/{quote(name, '')}",
-            "mime_type": entry.get("mime_type") or entry.get("content_type"),
+            "mime_type": entry.get("mime_type"),
         }
-        for name, entry in _attachments(run)
+        for name, entry in kept_attachments(run).items()
     }
 
 

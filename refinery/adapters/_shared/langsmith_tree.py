@@ -104,6 +104,12 @@ class TraceShape:
         node = self._nodes.get(run.run_id)
         return [public_id(below.native_id) for below in node.below] if node else []
 
+    def above(self, run: Run) -> Iterator[str]:
+        """Native ids of the runs above that are known, nearest first."""
+        for node in self._upwards(run):
+            if node.native_id != run.run_id:
+                yield node.native_id
+
     def start_of(self, run: Run) -> int:
         """Start of the run; of the nearest run above, or of the trace, when it has none."""
         for node in self._upwards(run):

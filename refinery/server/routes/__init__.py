@@ -1,0 +1,1 @@
+"""What hands traces out: one API a file, each with its `router`."""

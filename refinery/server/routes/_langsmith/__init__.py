@@ -1,0 +1,1 @@
+"""The parts of LangSmith's read API: filters, pages, projects, shares, feedback, statistics."""
