@@ -2,13 +2,15 @@
 
 Read are: OpenAI chat messages (also as a whole request or response body), OpenAI responses items,
 Anthropic content blocks, LangChain dumps (`{"lc": 1, "type": "constructor", "kwargs": …}`, as
-plain JSON; nothing is revived) and LangChain message dicts (`{"type": "human", …}`).
+plain JSON; nothing is revived), LangChain message dicts (`{"type": "human", …}`), OpenTelemetry
+GenAI messages (`parts`), Gemini contents and candidates, and messages of Vercel's AI SDK.
 """
 
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from refinery.model.blocks import call_of, result_of, text_of
 from refinery.model.trace import Json, Run
 from refinery.model.walk import MAX_DEPTH
 
@@ -29,6 +31,8 @@ _ROLES: dict[str, str] = {
     "FunctionMessage": "tool",
 }
 _KNOWN_ROLES = {"system", "user", "assistant", "tool"}
+_GIVEN = ("messages", "contents", "input")
+_SYSTEM = ("system", "instructions", "systemInstruction", "system_instruction")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +67,15 @@ def messages_in(run: Run) -> tuple[Message, ...]:
     """Messages a model call was given, in order; empty when the inputs hold none."""
     inputs = run.inputs
     if isinstance(inputs, Mapping):
-        found = tuple(parse(inputs.get("messages", inputs.get("input"))))
-        system = inputs.get("system", inputs.get("instructions"))
-        if system and not any(message.role == "system" for message in found):
-            return (Message("system", _text(system)), *found)
+        given = next((inputs[name] for name in _GIVEN if name in inputs), None)
+        found = tuple(parse(given))
         if not found and isinstance(inputs.get("prompts"), list):
-            return tuple(Message("user", str(prompt)) for prompt in inputs["prompts"])
+            found = tuple(Message("user", str(prompt)) for prompt in inputs["prompts"])
+        if not found and isinstance(inputs.get("prompt"), str):
+            found = (Message("user", inputs["prompt"]),)
+        system = next((_system(inputs[name]) for name in _SYSTEM if inputs.get(name)), "")
+        if system and not any(message.role == "system" for message in found):
+            return (Message("system", system), *found)
         return found
     return tuple(parse(inputs))
 
@@ -83,10 +90,13 @@ def messages_out(run: Run) -> tuple[Message, ...]:
     if isinstance(outputs.get("choices"), list):
         choices = (c.get("message") for c in outputs["choices"] if isinstance(c, Mapping))
         return tuple(message for choice in choices for message in parse(choice))
+    if isinstance(outputs.get("candidates"), list):
+        said = (c.get("content") for c in outputs["candidates"] if isinstance(c, Mapping))
+        return tuple(message for content in said for message in parse(content))
     for key in ("messages", "message", "output"):
         if key in outputs and (found := tuple(parse(outputs[key]))):
             return found
-    return tuple(parse(outputs)) if _looks_like_message(outputs) else ()
+    return tuple(parse(outputs))
 
 
 def tool_calls(run: Run) -> tuple[ToolCall, ...]:
@@ -153,18 +163,18 @@ def _one(value: Mapping[str, Json], class_path: Json) -> Iterator[Message]:
         yield Message("assistant", "", (call,))
         return
     if role == "function_call_output":
-        yield Message("tool", _text(value.get("output")), tool_call_id=value.get("call_id"))
+        yield Message("tool", text_of(value.get("output")), tool_call_id=value.get("call_id"))
         return
-    content = value.get("content")
-    yield from _tool_results(content)
+    content = value["content"] if value.get("content") is not None else value.get("parts")
+    results = tuple(_tool_results(content))
+    yield from results
     calls = (
         (*_calls(value), *_block_calls(content))
         if not value.get("tool_calls")
         else tuple(_calls(value))
     )
-    text = _text(content)
-    blocks = content if isinstance(content, list) and not text and not calls else []
-    if any(_block_type(block) == "tool_result" for block in blocks):
+    text = text_of(content)
+    if results and not text and not calls:
         return  # a message of nothing but tool results, told already
     name = value.get("name")
     yield Message(
@@ -188,40 +198,27 @@ def _from_generations(generations: list[Json]) -> Iterator[Message]:
             yield from found
 
 
-def _block_type(block: Json) -> str:
-    return str(block.get("type", "")) if isinstance(block, Mapping) else ""
-
-
-def _text(content: Json, depth: int = 0) -> str:
-    if isinstance(content, str):
-        return content
-    if isinstance(content, Mapping):
-        return str(content["text"]) if isinstance(content.get("text"), str) else ""
-    if isinstance(content, list | tuple):
-        if depth > MAX_DEPTH:
-            return ""
-        parts = [_text(block, depth + 1) for block in content]
-        return "\n".join(part for part in parts if part)
-    return "" if content is None else str(content)
+def _system(value: Json) -> str:
+    """Text of a system prompt: a text, blocks, or Gemini's content with parts."""
+    return text_of(value["parts"] if isinstance(value, Mapping) and "parts" in value else value)
 
 
 def _tool_results(content: Json) -> Iterator[Message]:
-    blocks: list[Json] = content if isinstance(content, list) else []
-    for block in blocks:
-        if _block_type(block) == "tool_result":
+    for block in _listed(content):
+        if result := result_of(block):
             yield Message(
                 "tool",
-                _text(block.get("content")),
-                tool_call_id=block.get("tool_use_id"),
-                is_error=bool(block.get("is_error")),
+                result.text,
+                tool_call_id=None if result.call_id is None else str(result.call_id),
+                name=result.name if isinstance(result.name, str) else None,
+                is_error=result.is_error,
             )
 
 
 def _block_calls(content: Json) -> Iterator[ToolCall]:
-    blocks: list[Json] = content if isinstance(content, list) else []
-    for block in blocks:
-        if _block_type(block) == "tool_use":
-            yield _call(block.get("name"), block.get("input"), block.get("id"))
+    for block in _listed(content):
+        if call := call_of(block):
+            yield _call(call.name, call.arguments, call.call_id)
 
 
 def _calls(value: Mapping[str, Json]) -> Iterator[ToolCall]:

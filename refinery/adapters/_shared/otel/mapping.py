@@ -16,7 +16,7 @@ from refinery.adapters._shared.otel.facts import Facts
 from refinery.adapters._shared.otel.kinds import FoundKind, kind_of
 from refinery.adapters._shared.otel.outcome import outcome_of
 from refinery.adapters._shared.otel.spans import SpanData, run_uuid, trace_uuid
-from refinery.adapters._shared.otel.values import leaves, parsed
+from refinery.adapters._shared.otel.values import leaves, parsed, text
 from refinery.model.logged import with_logged_content
 from refinery.model.merge import OURS
 from refinery.model.trace import Json, Run, Usage
@@ -25,6 +25,10 @@ OTEL = "otel"
 """Key of `metadata` for what only OpenTelemetry has: original ids, resource, scope, span kind."""
 
 _CONVENTIONS = (openinference, langfuse, langsmith, mlflow, genai, vercel, traceloop)
+_SAID_IN_METADATA = (
+    ("session_id", ("thread_id", "session_id", "conversation_id")),
+    ("user_id", ("user_id", "ls_user_id")),
+)
 _OWN = (OURS, OTEL)
 
 
@@ -38,6 +42,8 @@ def run_of_span(span: SpanData) -> Run:
     facts = Facts(span.attributes, found.kind)
     for convention in _CONVENTIONS:
         convention.read(facts)
+    for field, names in _SAID_IN_METADATA:
+        facts.put(field, next((said for n in names if (said := text(facts.metadata.get(n)))), None))
     status, error = outcome_of(span, facts.error_message)
     fields = dict(facts.fields)
     run = Run(

@@ -1,10 +1,11 @@
 """Langfuse's SDK over OTLP; names of langfuse 5 (`langfuse.observation.*`, `langfuse.trace.*`)."""
 
 from collections.abc import Mapping
-from decimal import Decimal
+from dataclasses import asdict
 
+from refinery.adapters._shared.langfuse_usage import cost_of, usage_of
 from refinery.adapters._shared.otel.facts import Facts
-from refinery.adapters._shared.otel.values import amount, parsed
+from refinery.adapters._shared.otel.values import parsed
 from refinery.model.trace import Json
 
 _OBSERVATION = "langfuse.observation."
@@ -15,16 +16,17 @@ def read(facts: Facts) -> None:
     """Fill in what `langfuse.*` attributes say."""
     facts.put("inputs", facts.first(f"{_OBSERVATION}input", f"{_TRACE}input"))
     facts.put("outputs", facts.first(f"{_OBSERVATION}output", f"{_TRACE}output"))
-    model = f"{_OBSERVATION}model.name"
-    facts.put_text("model_requested", model)
+    facts.put_text("model_requested", f"{_OBSERVATION}model.name")
     facts.put("params", _mapping(facts.take(f"{_OBSERVATION}model.parameters")))
     _usage(facts, _mapping(facts.take(f"{_OBSERVATION}usage_details")))
-    facts.put_cost(_total(_mapping(facts.take(f"{_OBSERVATION}cost_details"))))
+    costs = facts.take(f"{_OBSERVATION}cost_details")
+    if isinstance(costs, Mapping):
+        facts.put_cost(str(cost_of({"costDetails": costs})))
     facts.put_text("session_id", "session.id", "langfuse.session.id")
     facts.put_text("user_id", "user.id", "langfuse.user.id")
     facts.put_tags(facts.take(f"{_TRACE}tags"))
     for place in (_OBSERVATION, _TRACE):
-        facts.add_metadata(_mapping(facts.take(f"{place}metadata")))
+        facts.add_metadata(facts.take(f"{place}metadata"))
         under = facts.under(f"{place}metadata.")
         facts.add_metadata({name: parsed(value, scalars=True) for name, value in under.items()})
     if facts.attributes.get(f"{_OBSERVATION}level") == "ERROR":
@@ -32,34 +34,15 @@ def read(facts: Facts) -> None:
 
 
 def _usage(facts: Facts, told: Mapping[str, Json]) -> None:
-    """Tokens in Langfuse's own words, or as OpenAI's API wrote them."""
-    into = _mapping(told.get("prompt_tokens_details")) or _mapping(
-        told.get("input_tokens_details")
-    )
-    out = _mapping(told.get("completion_tokens_details")) or _mapping(
-        told.get("output_tokens_details")
-    )
-    counts = {
-        "input": ("input", "prompt_tokens", "input_tokens"),
-        "output": ("output", "completion_tokens", "output_tokens"),
-        "total": ("total", "total_tokens"),
-        "cache_read": ("cache_read_input_tokens", "input_cached_tokens"),
-        "cache_write": ("cache_creation_input_tokens",),
-        "reasoning": ("output_reasoning_tokens", "output_reasoning", "reasoning_tokens"),
-    }
-    for name, words in counts.items():
-        for word in words:
-            facts.count(name, told.get(word))
-    facts.count("cache_read", into.get("cached_tokens"))
-    facts.count("reasoning", out.get("reasoning_tokens"))
-
-
-def _total(costs: Mapping[str, Json]) -> str | None:
-    """The total of a call's cost; the sum of its parts when no total is told."""
-    if amount(costs.get("total")) is not None:
-        return str(costs["total"])
-    parts = [part for value in costs.values() if (part := amount(value)) is not None]
-    return str(sum(parts, Decimal(0))) if parts else None
+    """Tokens in Langfuse's own words, or as OpenAI's API wrote them, with details inside."""
+    flat = {name: value for name, value in told.items() if not isinstance(value, Mapping)}
+    for name in ("prompt", "input", "completion", "output"):
+        details = _mapping(told.get(f"{name}_tokens_details"))
+        inner = ("cached_tokens", "reasoning_tokens")
+        flat |= {k: v for k, v in details.items() if k in inner and k not in flat}
+    usage = usage_of({"usageDetails": flat})
+    for name, count in asdict(usage).items() if usage else ():
+        facts.count(name, count)
 
 
 def _mapping(value: Json) -> Mapping[str, Json]:

@@ -13,7 +13,8 @@ def read(facts: Facts) -> None:
         ("inputs", "traceloop.entity.input", "gen_ai.task.input"),
         ("outputs", "traceloop.entity.output", "gen_ai.task.output"),
     ):
-        value = facts.first(name, task)
+        value = facts.take(name, scalars=True)
+        value = facts.take(task, scalars=True) if value is None else value
         facts.used.add(task)
         facts.put(field, unwrapped(facts, name, value))
     for name in ("session_id", "thread_id", "conversation_id"):
