@@ -15,7 +15,7 @@ import pytest
 from refinery.errors import StoreError
 from refinery.model.trace import Run
 from refinery.ports import TraceFilter
-from refinery.stores._shared import layout, schema
+from refinery.stores._shared import packing, schema
 from refinery.stores.sqlite import SqliteStore, open_store
 from tests.kits.traces import run, sample
 
@@ -76,36 +76,36 @@ def test_large_payloads_are_compressed(path: Path) -> None:
 
 @pytest.mark.parametrize("payload", [b"{}", b"x" * 100_000, os.urandom(5_000)])
 def test_payloads_unpack_to_what_was_packed(payload: bytes) -> None:
-    assert layout.unpack(*layout.pack(payload)) == payload
+    assert packing.unpack(*packing.pack(payload)) == payload
 
 
 def test_without_zstandard_zlib_does_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    packed = layout.pack(b"y" * 10_000)
-    monkeypatch.setattr(layout, "zstandard", None)
+    packed = packing.pack(b"y" * 10_000)
+    monkeypatch.setattr(packing, "zstandard", None)
 
-    codec, body = layout.pack(b"x" * 10_000)
+    codec, body = packing.pack(b"x" * 10_000)
 
-    assert codec == layout.ZLIB
-    assert layout.unpack(codec, body) == b"x" * 10_000
+    assert codec == packing.LINES_ZLIB
+    assert packing.unpack(codec, body) == b"x" * 10_000
     with pytest.raises(StoreError, match="zstandard"):
-        layout.unpack(*packed)
+        packing.unpack(*packed)
 
 
 @pytest.mark.parametrize(
     ("codec", "body"),
-    [(layout.ZSTD, b"nonsense"), (layout.ZLIB, b"nonsense"), (layout.ZLIB, b""), (9, b"")],
+    [(packing.ZSTD, b"nonsense"), (packing.ZLIB, b"nonsense"), (packing.ZLIB, b""), (9, b"")],
 )
 def test_damaged_payloads_are_refused(codec: int, body: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
-        layout.unpack(codec, body)
+        packing.unpack(codec, body)
 
 
 def test_a_payload_that_unfolds_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    codec, body = layout.pack(b"x" * 100_000)
-    monkeypatch.setattr(layout, "MAX_PAYLOAD_BYTES", 1_000)
+    codec, body = packing.pack(b"x" * 100_000)
+    monkeypatch.setattr(packing, "MAX_PAYLOAD_BYTES", 1_000)
 
     with pytest.raises(ValueError, match="size"):
-        layout.unpack(codec, body)
+        packing.unpack(codec, body)
 
 
 def test_a_newer_schema_is_refused_without_writing(path: Path) -> None:
@@ -232,7 +232,7 @@ def test_a_path_that_is_a_folder_is_explained(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_explained_and_leaves_nothing(path: Path) -> None:
     store = SqliteStore(path)
-    store._connection.execute("PRAGMA max_page_count = 60")
+    store._writer._connection.execute("PRAGMA max_page_count = 60")
 
     with pytest.raises(StoreError, match="full"):
         store.write_runs([run(f"t{n}", inputs=os.urandom(3000).hex()) for n in range(200)])
@@ -274,7 +274,7 @@ def test_a_search_uses_its_indexes(path: Path) -> None:
     plans = []
     for wanted in ("start_ns DESC", "start_ns DESC LIMIT 50"):
         sql = f"EXPLAIN QUERY PLAN SELECT * FROM traces WHERE status = 'error' ORDER BY {wanted}"
-        plans += [row[3] for row in store._connection.execute(sql)]
+        plans += [row[3] for row in store._writer._connection.execute(sql)]
 
     assert all("traces_by_status" in plan for plan in plans)
 
@@ -329,7 +329,7 @@ def test_no_acknowledged_trace_is_lost_over_40_kills(path: Path) -> None:
     with SqliteStore(path) as store:
         stored = {summary.trace_id for summary in store.list_traces(TraceFilter(limit=10**6))}
         halves = [s for s in store.list_traces(TraceFilter(limit=10**6)) if s.runs != 2]
-        check = store._connection.execute("PRAGMA integrity_check").fetchone()[0]
+        check = store._writer._connection.execute("PRAGMA integrity_check").fetchone()[0]
     assert len(acknowledged) > 40
     assert acknowledged <= stored
     assert halves == []

@@ -1,79 +1,176 @@
-"""Runs as rows of the SQLite store: payloads, searchable text, summary columns."""
+"""Runs as rows of the SQLite store: columns that can be asked for, and a line of JSON.
+
+What a column holds exactly is left out of the line. A line that begins with a space was written
+by `json`: it may hold whole numbers of more than 64 bits, which orjson would read as floats.
+"""
 
 import json
-import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from operator import attrgetter
 from typing import Any
 
 from refinery.errors import StoreError
-from refinery.model.codec import decode_run, encode_run
-from refinery.model.trace import Json, Run
+from refinery.model.codec import decode_run, encode, encode_run
+from refinery.model.trace import CodeReference, Evaluation, Json, Run, RunError, Usage
 
 try:
-    import zstandard
-except ImportError:  # an optional speed-up: zlib of the standard library does the same job
-    zstandard = None  # type: ignore[assignment]  # absence is checked where it is used
-
-PLAIN, ZLIB, ZSTD = 0, 1, 2
-"""Codecs of a payload; each row says its own."""
-
-COMPRESS_FROM_BYTES = 512
-"""Smaller payloads stay as they are: compressing them saves nothing (chosen by us)."""
-
-MAX_PAYLOAD_BYTES = 256 * 2**20
-"""Most one payload may unfold to; guards against a tampered file."""
+    import orjson
+except ImportError:  # an optional speed-up: json of the standard library does the same job
+    orjson = None  # type: ignore[assignment]  # absence is checked where it is used
 
 MAX_TEXT = 8_000
 """Characters of each of a run's inputs and outputs that can be searched."""
 
+TOKENS = 8
+"""Position of the token count in `RunRow.columns`: derived, so never read back."""
+
+COLUMNS = (
+    "run_id",
+    "trace_id",
+    "parent_id",
+    "name",
+    "kind",
+    "status",
+    "start_ns",
+    "end_ns",
+    "tokens",
+    "session_id",
+    "user_id",
+)
+"""Columns of a run, in the order of `RunRow.columns`; the table has a trace's number instead
+of its id."""
+
+_FIELDS = tuple(field.name for field in fields(Run))
+_values = attrgetter(*_FIELDS)
+_PLACES = tuple((at, name) for at, name in enumerate(COLUMNS) if name != "tokens")
+_IN_COLUMNS = frozenset(name for _, name in _PLACES)
 _INT64 = 2**63
+_SMALL = (CodeReference, Evaluation, RunError, Usage)
+"""Parts of a run whose absent fields need no null."""
+
+_OF_JSON = b" "
 
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """One row of the table `runs`, without its number, and the text to be searched."""
+    """One row of the table `runs` without its numbers, and its line of the payload."""
 
     columns: tuple[Any, ...]
-    text: str
-
-
-RUN_COLUMNS = (
-    "run_id, trace_id, parent_id, name, kind, status, start_ns, end_ns, tokens, session_id, "
-    "user_id, codec, body"
-)
+    """Values of `COLUMNS`."""
+    line: bytes
 
 
 def to_row(run: Run) -> RunRow:
     """The row of a run."""
+    given = dict(zip(_FIELDS, _values(run), strict=True))
+    row = _fast_row(given) if orjson is not None else None
+    if row is not None:
+        return row
     encoded = encode_run(run)
-    codec, body = pack(json.dumps(encoded, ensure_ascii=False, separators=(",", ":")).encode())
-    columns = (
-        encoded["run_id"],
-        encoded["trace_id"],
-        encoded.get("parent_id"),
-        encoded.get("name"),
-        encoded.get("kind"),
-        encoded.get("status"),
-        column_int(encoded.get("start_ns")),
-        column_int(encoded.get("end_ns")),
-        column_int(_total_tokens(encoded.get("usage"))),
-        encoded.get("session_id"),
-        encoded.get("user_id"),
-        codec,
-        body,
+    columns = _columns(encoded)
+    line = json.dumps(_rest(encoded, columns), ensure_ascii=False, separators=(",", ":"))
+    return RunRow(columns, _OF_JSON + line.encode())
+
+
+def _fast_row(given: dict[str, Any]) -> RunRow | None:
+    """The row of a run that needs no care; None when orjson cannot write it, or not exactly."""
+    kind, status = given["kind"], given["status"]
+    given["kind"] = kind and str(kind)
+    given["status"] = status and str(status)
+    columns = _columns(given)
+    rest = _rest(given, columns)
+    try:
+        for text in columns:
+            if type(text) is str and not text.isascii():
+                text.encode()
+        line = orjson.dumps(rest, _part, _OPTIONS)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    if b"null" in line and not _is_finite(rest):  # orjson writes what is not a number as null
+        return None
+    return RunRow(columns, line)
+
+
+if orjson is not None:
+    _OPTIONS = (
+        orjson.OPT_PASSTHROUGH_DATACLASS
+        | orjson.OPT_PASSTHROUGH_DATETIME
+        | orjson.OPT_PASSTHROUGH_SUBCLASS
     )
-    return RunRow(columns, _searchable(encoded))
 
 
-def to_run(codec: int, body: bytes) -> Run:
+def _part(value: Any) -> Json:
+    """What orjson is told to write instead of a value it does not know."""
+    if type(value) in _SMALL:
+        pairs = ((field.name, getattr(value, field.name)) for field in fields(value))
+        return {name: item for name, item in pairs if item is not None}
+    return encode(value)
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether no number in it is infinite or not a number."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, float):
+            if item - item != 0:
+                return False
+        elif isinstance(item, Mapping):
+            waiting.extend(item.values())
+        elif isinstance(item, list | tuple):
+            waiting.extend(item)
+        elif is_dataclass(item):
+            waiting.extend(getattr(item, field.name) for field in fields(item))
+    return True
+
+
+def _columns(given: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (
+        given["run_id"],
+        given["trace_id"],
+        _text(given.get("parent_id")),
+        _text(given.get("name")),
+        _text(given.get("kind")),
+        _text(given.get("status")),
+        column_int(given.get("start_ns")),
+        column_int(given.get("end_ns")),
+        _total_tokens(given.get("usage")),
+        _text(given.get("session_id")),
+        _text(given.get("user_id")),
+    )
+
+
+def _rest(given: Mapping[str, Any], columns: tuple[Any, ...]) -> dict[str, Any]:
+    """Fields that no column holds."""
+    rest = {
+        name: value
+        for name, value in given.items()
+        if value is not None and name not in _IN_COLUMNS
+    }
+    for at, name in _PLACES:
+        if columns[at] is None and (value := given.get(name)) is not None:
+            rest[name] = value
+    return rest
+
+
+def to_run(columns: tuple[Any, ...], line: bytes, is_exact: bool = False) -> Run:
     """The run of a row.
 
+    Args:
+        columns: values of `COLUMNS`.
+        line: its line of the payload.
+        is_exact: whether the line may hold whole numbers of any size.
+
     Raises:
-        StoreError: the payload is damaged, or its codec's library is missing.
+        StoreError: the row is damaged.
     """
     try:
-        return decode_run(json.loads(unpack(codec, body)))
+        encoded = _loads(line, is_exact)
+        for at, name in _PLACES:
+            if (value := columns[at]) is not None:
+                encoded[name] = value
+        return decode_run(encoded)
     except (ValueError, TypeError, RecursionError) as error:
         raise StoreError(
             f"a run in the trace store is damaged: {error}",
@@ -81,82 +178,61 @@ def to_run(codec: int, body: bytes) -> Run:
         ) from error
 
 
-def pack(payload: bytes) -> tuple[int, bytes]:
-    """A payload as it is stored: (codec, bytes)."""
-    if len(payload) < COMPRESS_FROM_BYTES:
-        return PLAIN, payload
-    if zstandard is not None:
-        return ZSTD, zstandard.ZstdCompressor(level=3).compress(payload)
-    return ZLIB, zlib.compress(payload, 6)
+def _loads(line: bytes, is_exact: bool) -> dict[str, Json]:
+    if orjson is None or is_exact or line[:1] == _OF_JSON:
+        encoded = json.loads(line)
+    else:
+        encoded = orjson.loads(line)
+    if not isinstance(encoded, dict):
+        raise ValueError("a run must be an object")
+    return encoded
 
 
-def unpack(codec: int, body: bytes) -> bytes:
-    """The payload of a row.
-
-    Raises:
-        ValueError: the bytes are damaged or unfold to more than `MAX_PAYLOAD_BYTES`.
-        StoreError: the codec's library is not installed.
-    """
-    if codec == PLAIN:
-        return body
-    if codec == ZLIB:
-        return _inflate(body)
-    if codec != ZSTD:
-        raise ValueError(f"unknown codec {codec}")
-    if zstandard is None:
-        raise StoreError(
-            "this trace store was compressed with zstandard, which is not installed",
-            hint="pip install zstandard",
-        )
-    try:
-        size = zstandard.frame_content_size(body)
-        if not 0 <= size <= MAX_PAYLOAD_BYTES:
-            raise ValueError("a payload has an impossible size")
-        return zstandard.ZstdDecompressor().decompress(body)
-    except zstandard.ZstdError as error:
-        raise ValueError(str(error)) from error
-
-
-def _inflate(body: bytes) -> bytes:
-    try:
-        unfolding = zlib.decompressobj()
-        payload = unfolding.decompress(body, MAX_PAYLOAD_BYTES)
-    except zlib.error as error:
-        raise ValueError(str(error)) from error
-    if not unfolding.eof:
-        raise ValueError("a payload is cut off or too large")
-    return payload
+def _text(value: Any) -> str | None:
+    return value if type(value) is str else None
 
 
 def column_int(value: Any) -> int | None:
     """An integer SQLite can hold; None for anything else."""
-    is_number = isinstance(value, int) and not isinstance(value, bool)
-    return value if is_number and -_INT64 <= value < _INT64 else None
+    return value if type(value) is int and -_INT64 <= value < _INT64 else None
 
 
-def _total_tokens(usage: Json) -> int | None:
-    if not isinstance(usage, Mapping):
+def _total_tokens(usage: Any) -> int | None:
+    if usage is None:
         return None
-    if usage.get("total") is not None:
-        return int(usage["total"])
-    parts = [usage[name] for name in ("input", "output") if usage.get(name) is not None]
-    return sum(parts) if parts else None
+    if isinstance(usage, Usage):
+        total, read, written = usage.total, usage.input, usage.output
+    else:
+        total, read, written = usage.get("total"), usage.get("input"), usage.get("output")
+    if total is None and (read is not None or written is not None):
+        total = (read or 0) + (written or 0)
+    return column_int(total)
 
 
-def _searchable(encoded: Mapping[str, Json]) -> str:
-    """Name, error, inputs and outputs of a run as one text, the last two bounded."""
-    parts = [str(encoded.get("name") or "")]
-    if error := encoded.get("error"):
+def searchable(name: str | None, line: bytes, is_exact: bool = False) -> str:
+    """Name, error, inputs and outputs of a run as one text, the last two bounded.
+
+    The text depends on nothing else: taking a run out of the index needs the text it was put
+    in with. A change of this function needs a migration that empties the index.
+    """
+    parts = [name or ""]
+    try:
+        encoded = _loads(line, is_exact)
+    except (ValueError, RecursionError):  # a damaged run is told of when it is read
+        encoded = {}
+    error = encoded.get("error")
+    if isinstance(error, dict):
         parts += [str(error.get("type")), str(error.get("message"))[:MAX_TEXT]]
-    for name in ("inputs", "outputs"):
+    for part in ("inputs", "outputs"):
         room = MAX_TEXT
-        for text in _strings(encoded.get(name)):
+        for text in _strings(encoded.get(part)):
             parts.append(text[:room])
             room -= len(text) + 1
             if room <= 0:
                 break
     # FTS5 reads C strings: what stands behind a NUL would not be found.
-    return "\n".join(parts).replace("\0", " ")
+    text = "\n".join(parts).replace("\0", " ")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _strings(value: Json) -> Iterable[str]:
@@ -170,66 +246,3 @@ def _strings(value: Json) -> Iterable[str]:
             waiting.extend(reversed(item.values()))
         elif isinstance(item, list):
             waiting.extend(reversed(item))
-
-
-@dataclass(frozen=True, slots=True)
-class RunColumns:
-    """What the summary of a trace needs of each run."""
-
-    number: int
-    run_id: str
-    parent_id: str | None
-    name: str | None
-    kind: str | None
-    status: str | None
-    start_ns: int | None
-    end_ns: int | None
-    tokens: int | None
-    session_id: str | None
-    user_id: str | None
-
-
-def summarise(trace_id: str, runs: list[RunColumns]) -> dict[str, Any]:
-    """Columns of the table `traces` for a trace, from its runs in order of arrival."""
-    root = _root(trace_id, runs)
-    starts = [run.start_ns for run in runs if run.start_ns is not None]
-    ends = [run.end_ns for run in runs if run.end_ns is not None]
-    first = root.start_ns if root.start_ns is not None else min(starts, default=None)
-    last = root.end_ns
-    if last is None and root.parent_id is not None and len(ends) == len(runs):
-        last = max(ends)
-    return {
-        "name": root.name or "",
-        "status": root.status or "unknown",
-        "runs": len(runs),
-        "errors": sum(run.status == "error" for run in runs),
-        "start_ns": first,
-        "end_ns": last,
-        "session_id": _first([root.session_id, *(run.session_id for run in runs)]),
-        "user_id": _first([root.user_id, *(run.user_id for run in runs)]),
-        "total_tokens": column_int(_tokens_of_leaves(runs)),
-    }
-
-
-def _root(trace_id: str, runs: list[RunColumns]) -> RunColumns:
-    by_id = next((run for run in runs if run.run_id == trace_id), None)
-    orphan = next((run for run in runs if run.parent_id is None), None)
-    return by_id or orphan or runs[0]
-
-
-def _first(values: Iterable[str | None]) -> str | None:
-    return next((value for value in values if value), None)
-
-
-def _tokens_of_leaves(runs: list[RunColumns]) -> int | None:
-    """Tokens of model calls that hold no model call with tokens: SDKs repeat them in parents."""
-    parents = {run.run_id: run.parent_id for run in runs}
-    counted = [run for run in runs if run.kind in ("llm", "embedding") and run.tokens is not None]
-    covering: set[str] = set()
-    for run in counted:
-        above = run.parent_id
-        while above is not None and above not in covering:
-            covering.add(above)
-            above = parents.get(above)
-    leaves = [run.tokens or 0 for run in counted if run.run_id not in covering]
-    return sum(leaves) if leaves else None

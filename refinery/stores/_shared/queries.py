@@ -2,12 +2,15 @@
 
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from refinery.errors import InputError
 from refinery.ports import RunFilter, TraceFilter
+
+MAX_TEXT = 4_000
+"""Characters of one text search that are used."""
 
 MAX_WORDS = 20
 """Words of one text search that are used; more are ignored."""
@@ -18,25 +21,30 @@ SUMMARY_COLUMNS = (
 )
 
 _HAS_WORD = (
-    "trace_id IN (SELECT trace_id FROM runs WHERE number IN "
+    "number IN (SELECT trace FROM runs WHERE number IN "
     "(SELECT rowid FROM texts WHERE texts MATCH ?))"
 )
 
 
-def listing(wanted: TraceFilter) -> tuple[str, list[Any]]:
-    """SQL and arguments that list the summaries of matching traces, newest start first."""
+def listing(wanted: TraceFilter, words: Sequence[str] | None) -> tuple[str, list[Any]]:
+    """SQL and arguments that list the summaries of matching traces, newest start first.
+
+    Args:
+        wanted: the filter.
+        words: words of its text; None when it has none.
+    """
     clauses: list[str] = []
     arguments: list[Any] = []
-    for clause, value in _conditions(wanted):
+    for clause, value in _conditions(wanted, words):
         clauses.append(clause)
         arguments += [] if value is None else [value]
     where = f" WHERE {' AND '.join(clauses)}" if clauses else ""
-    order = " ORDER BY start_ns DESC, rowid DESC LIMIT ?"  # SQLite sorts NULL last here
+    order = " ORDER BY start_ns DESC, number DESC LIMIT ?"  # SQLite sorts NULL last here
     arguments.append(bounded(max(0, wanted.limit)))
     return f"SELECT {SUMMARY_COLUMNS} FROM traces{where}{order}", arguments  # noqa: S608  # our own names
 
 
-def _conditions(wanted: TraceFilter) -> Iterator[tuple[str, Any]]:
+def _conditions(wanted: TraceFilter, words: Sequence[str] | None) -> Iterator[tuple[str, Any]]:
     """Clauses, each with its one argument; None when it takes none."""
     if wanted.status == "failed":
         yield "(status = 'error' OR label = 'fail')", None
@@ -51,8 +59,10 @@ def _conditions(wanted: TraceFilter) -> Iterator[tuple[str, Any]]:
         yield "start_ns >= ?", bounded(wanted.since_ns)
     if wanted.until_ns is not None:
         yield "start_ns < ?", bounded(wanted.until_ns)
-    for word in _words(wanted.text or ""):
-        yield _HAS_WORD, word
+    if words is not None:
+        yield ("1" if words else "0"), None
+        for word in words:
+            yield _HAS_WORD, word
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +75,26 @@ class Place:
 
 
 _CURSOR = re.compile(r"([no])(-?[0-9]{1,19})?\.([0-9]{1,19})")
+
+
+@dataclass(slots=True)
+class Query:
+    """A question to the table `runs`, put together clause by clause."""
+
+    clauses: list[str] = field(default_factory=list)
+    arguments: list[Any] = field(default_factory=list)
+    order: str = "number"
+
+    def add(self, clause: str, *arguments: Any) -> None:
+        """One more condition, with the values of its question marks."""
+        self.clauses.append(clause)
+        self.arguments += arguments
+
+    def places(self, limit: int) -> tuple[str, list[Any]]:
+        """SQL and arguments that answer with start and number of each run."""
+        where = " AND ".join(self.clauses)
+        sql = f"SELECT start_ns, number FROM runs WHERE {where} ORDER BY {self.order} LIMIT ?"  # noqa: S608  # our own names
+        return sql, [*self.arguments, limit]
 
 
 def cursor(wanted: RunFilter, place: Place) -> str:
@@ -94,60 +124,58 @@ def _direction(wanted: RunFilter) -> str:
     return "o" if wanted.is_oldest_first else "n"
 
 
-def page(wanted: RunFilter, after: Place | None, limit: int) -> tuple[str, list[Any]]:
-    """SQL and arguments of one page of the runs that have a start: (start_ns, number)."""
+def page(wanted: RunFilter, words: Sequence[str] | None, after: Place | None) -> Query:
+    """The places of the runs behind a place that have a start."""
     order, sign = ("ASC", ">") if wanted.is_oldest_first else ("DESC", "<")
-    clauses, arguments = _of_runs(wanted)
-    clauses.append("start_ns IS NOT NULL")
+    found = _of_runs(wanted, words)
+    found.add("start_ns IS NOT NULL")
     if after is not None:
-        clauses.append(f"(start_ns, number) {sign} (?, ?)")
-        arguments += [after.start_ns, after.number]
-    return _numbers(clauses, f"start_ns {order}, number {order}"), [*arguments, limit]
+        found.add(f"(start_ns, number) {sign} (?, ?)", after.start_ns, after.number)
+    found.order = f"start_ns {order}, number {order}"
+    return found
 
 
 def page_without_start(
-    wanted: RunFilter, after: Place | None, limit: int
-) -> tuple[str, list[Any]]:
-    """SQL and arguments of one page of the runs whose start is unknown: (start_ns, number)."""
+    wanted: RunFilter, words: Sequence[str] | None, after: Place | None
+) -> Query:
+    """The places of the runs behind a place whose start is unknown."""
     order, sign = ("ASC", ">") if wanted.is_oldest_first else ("DESC", "<")
-    clauses, arguments = _of_runs(wanted)
-    clauses.append("start_ns IS NULL")
+    found = _of_runs(wanted, words)
+    found.add("start_ns IS NULL")
     if after is not None and after.start_ns is None:
-        clauses.append(f"number {sign} ?")
-        arguments.append(after.number)
-    return _numbers(clauses, f"number {order}"), [*arguments, limit]
+        found.add(f"number {sign} ?", after.number)
+    found.order = f"number {order}"
+    return found
 
 
-def _numbers(clauses: list[str], order: str) -> str:
-    where = " AND ".join(clauses)
-    return f"SELECT start_ns, number FROM runs WHERE {where} ORDER BY {order} LIMIT ?"  # noqa: S608  # our own names
-
-
-def _of_runs(wanted: RunFilter) -> tuple[list[str], list[Any]]:
-    clauses: list[str] = []
-    arguments: list[Any] = []
-    for column in ("trace_id", "parent_id", "kind", "status", "name", "session_id", "user_id"):
+def _of_runs(wanted: RunFilter, words: Sequence[str] | None) -> Query:
+    found = Query()
+    for column in ("kind", "status", "name", "session_id", "user_id"):
         if (value := getattr(wanted, column)) is not None:
-            clauses.append(f"{column} = ?")
-            arguments.append(clean(value))
+            found.add(f"{column} = ?", clean(value))
+    if wanted.trace_id is not None:
+        found.add("trace = (SELECT number FROM traces WHERE trace_id = ?)", clean(wanted.trace_id))
+    if wanted.parent_id is not None:
+        found.add("parent_id = ?", clean(wanted.parent_id))
     if wanted.run_ids is not None:
-        clauses.append("run_id IN (SELECT value FROM json_each(?))")
-        arguments.append(json.dumps([clean(one) for one in wanted.run_ids]))
-    if wanted.is_root is not None:
-        clauses.append("parent_id IS NULL" if wanted.is_root else "parent_id IS NOT NULL")
+        ids = json.dumps([clean(one) for one in wanted.run_ids])
+        found.add("run_id IN (SELECT value FROM json_each(?))", ids)
     if wanted.project is not None:
-        clauses.append("trace_id IN (SELECT trace_id FROM traces WHERE project = ?)")
-        arguments.append(clean(wanted.project))
+        found.add("trace IN (SELECT number FROM traces WHERE project = ?)", clean(wanted.project))
+    _add_bounds(found, wanted)
+    if words is not None:
+        match = " AND ".join(words) or '""'
+        found.add("number IN (SELECT rowid FROM texts WHERE texts MATCH ?)", match)
+    return found
+
+
+def _add_bounds(found: Query, wanted: RunFilter) -> None:
+    if wanted.is_root is not None:
+        found.add("parent_id IS NULL" if wanted.is_root else "parent_id IS NOT NULL")
     if wanted.since_ns is not None:
-        clauses.append("start_ns >= ?")
-        arguments.append(bounded(wanted.since_ns))
+        found.add("start_ns >= ?", bounded(wanted.since_ns))
     if wanted.until_ns is not None:
-        clauses.append("start_ns < ?")
-        arguments.append(bounded(wanted.until_ns))
-    for word in _words(wanted.text or ""):
-        clauses.append("number IN (SELECT rowid FROM texts WHERE texts MATCH ?)")
-        arguments.append(word)
-    return clauses, arguments
+        found.add("start_ns < ?", bounded(wanted.until_ns))
 
 
 def clean(text: str) -> str:
@@ -158,9 +186,3 @@ def clean(text: str) -> str:
 def bounded(value: int) -> int:
     """An integer cut to what SQLite can hold."""
     return max(-(2**63), min(2**63 - 1, value))
-
-
-def _words(text: str) -> list[str]:
-    """FTS5 phrases, one a word; characters of its query language lose their meaning."""
-    words = clean(text).replace("\0", " ").split()[:MAX_WORDS]
-    return ['"' + word[:200].replace('"', '""') + '"' for word in words]

@@ -39,7 +39,45 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX feedback_by_trace ON feedback (trace_id, created_ns)",
     ),
     (
-        "CREATE INDEX runs_by_start ON runs (start_ns DESC, number DESC)",
+        "ALTER TABLE traces RENAME TO old_traces",
+        "ALTER TABLE runs RENAME TO old_runs",
+        """CREATE TABLE traces (
+            number INTEGER PRIMARY KEY, trace_id TEXT NOT NULL UNIQUE, name TEXT NOT NULL,
+            status TEXT NOT NULL, runs INTEGER NOT NULL, errors INTEGER NOT NULL,
+            start_ns INTEGER, end_ns INTEGER, source TEXT NOT NULL, project TEXT,
+            session_id TEXT, user_id TEXT, total_tokens INTEGER, label TEXT,
+            root INTEGER, root_rank INTEGER, first_ns INTEGER, last_ns INTEGER, ended INTEGER,
+            is_nested INTEGER)""",
+        """CREATE TABLE payloads (
+            number INTEGER PRIMARY KEY, codec INTEGER NOT NULL, live INTEGER NOT NULL,
+            body BLOB NOT NULL)""",
+        """CREATE TABLE runs (
+            number INTEGER PRIMARY KEY, run_id TEXT NOT NULL UNIQUE, trace INTEGER NOT NULL,
+            parent_id TEXT, name TEXT, kind TEXT, status TEXT, start_ns INTEGER, end_ns INTEGER,
+            tokens INTEGER, session_id TEXT, user_id TEXT, payload INTEGER NOT NULL,
+            slot INTEGER NOT NULL)""",
+        """INSERT INTO traces
+            SELECT rowid, trace_id, name, status, runs, errors, start_ns, end_ns, source, project,
+                session_id, user_id, total_tokens, label, NULL, NULL, NULL, NULL, NULL, NULL
+            FROM old_traces""",
+        "INSERT INTO payloads SELECT number, codec, 1, body FROM old_runs",
+        """INSERT INTO runs
+            SELECT old.number, run_id, traces.number, parent_id, old.name, kind, old.status,
+                old.start_ns, old.end_ns, tokens, old.session_id, old.user_id, old.number, 0
+            FROM old_runs AS old JOIN traces USING (trace_id) ORDER BY old.number""",
+        "DROP TABLE old_runs",
+        "DROP TABLE old_traces",
+        "CREATE INDEX traces_by_start ON traces (start_ns)",
+        "CREATE INDEX traces_by_status ON traces (status, start_ns)",
+        "CREATE INDEX traces_by_project ON traces (project, start_ns) WHERE project IS NOT NULL",
+        "CREATE INDEX traces_by_label ON traces (label, start_ns) WHERE label IS NOT NULL",
+        "CREATE INDEX traces_by_session ON traces (session_id) WHERE session_id IS NOT NULL",
+        "CREATE INDEX traces_by_user ON traces (user_id) WHERE user_id IS NOT NULL",
+        "CREATE INDEX runs_by_trace ON runs (trace, parent_id)",
+        "CREATE INDEX runs_by_start ON runs (start_ns)",
+        "CREATE INDEX runs_by_error ON runs (start_ns) WHERE status = 'error'",
+        "CREATE INDEX runs_by_session ON runs (session_id, start_ns) WHERE session_id IS NOT NULL",
+        "CREATE INDEX runs_by_user ON runs (user_id, start_ns) WHERE user_id IS NOT NULL",
         "CREATE INDEX feedback_waiting ON feedback (run_id) WHERE trace_id = ''",
         """CREATE TABLE blobs (
             reference TEXT PRIMARY KEY, codec INTEGER NOT NULL, body BLOB NOT NULL)""",
@@ -47,6 +85,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             trace_id TEXT NOT NULL, reference TEXT NOT NULL, PRIMARY KEY (trace_id, reference))
             WITHOUT ROWID""",
         "CREATE INDEX traces_of_blobs ON blobs_of_traces (reference)",
+        "DROP TABLE texts",
+        "CREATE VIRTUAL TABLE texts USING fts5 (text, content = '', detail = none)",
+        "CREATE TABLE indexed (through INTEGER NOT NULL)",
+        "INSERT INTO indexed VALUES (0)",
+        "CREATE TABLE unindexed (number INTEGER PRIMARY KEY)",
     ),
 )
 """Statements of each schema version, from version 1; a released entry never changes."""
