@@ -17,9 +17,14 @@ from typing import Any
 
 import refinery
 from refinery import home
-from refinery.errors import InputError, RefineryError
+from refinery.errors import BudgetError, InputError, RefineryError
 from refinery.model.trace import Json
+from refinery.workflows import gateway
+from refinery.workflows.command_kind import is_recordable_python
+from refinery.workflows.gateway import Passed
+from refinery.workflows.leftovers import close_open_runs
 from refinery.workflows.spool import drain_report, owned
+from refinery.workflows.time_limit import TimeLimit
 from refinery.workflows.wiring import Workspace
 
 FORWARDED = tuple(
@@ -43,6 +48,13 @@ class RecordedCommand:
     """Its own exit code; 128 and the signal's number when a signal ended it."""
     runs: int
     trace_ids: tuple[str, ...]
+    has_gateway: bool = False
+    """Whether its model calls went through the gateway."""
+    tapes: int = 0
+    """Exchanges kept as they passed the gateway."""
+    lost: int = 0
+    """Runs and tapes of the gateway that could not be stored."""
+    lost_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,39 +71,76 @@ class RecordedInput:
 
 
 def record_command(
-    workspace: Workspace, command: Sequence[str], *, quiet: bool = False
+    workspace: Workspace,
+    command: Sequence[str],
+    *,
+    quiet: bool = False,
+    with_gateway: bool | None = None,
 ) -> RecordedCommand:
     """Run a command with recording switched on in every Python process it starts.
 
-    Standard input, output and error are the command's own; signals reach it.
+    Model calls of a program that is no Python go through the gateway, see `replay.recording`.
+    Standard input, output and error are the command's own; signals reach it. Runs that are open
+    when the command has ended are closed, see `leftovers`.
 
     Args:
         workspace: where the traces go.
         command: program and arguments.
         quiet: send the command's standard output to standard error.
+        with_gateway: whether to start the gateway; None: when the command is no Python program
+            that recorders can be put into.
 
     Raises:
-        InputError: the program cannot be started.
+        InputError: the program cannot be started, or a base URL of the environment is wrong.
         StoreError: the traces cannot be stored; they stay in the spool.
     """
+    around = dict(os.environ)
+    if with_gateway is None:
+        with_gateway = not is_recordable_python(command, around)
+    passed = Passed()
     with _own_spool(workspace) as spool, _library() as library:
-        environment = _recording_environment(dict(os.environ), spool, library)
+        environment = _recording_environment(dict(around), spool, library)
         with owned(spool):
-            exit_code = _run(command, environment, quiet=quiet)
+            if with_gateway:
+                with gateway.recording(workspace.store, command, around) as (variables, trace):
+                    passed = trace.passed
+                    exit_code = _run(command, environment | variables, quiet=quiet)
+                    trace.exit_code = exit_code
+            else:
+                exit_code = _run(command, environment, quiet=quiet)
         drained = drain_report(spool, workspace.store, whole=True)
-    return RecordedCommand(exit_code, len(drained.run_ids), tuple(drained.trace_ids))
+        close_open_runs(workspace.store, spool, drained.trace_ids, exit_code)
+    said = (passed.trace_id,) if passed.trace_id else ()
+    return RecordedCommand(
+        exit_code=exit_code,
+        runs=len(drained.run_ids | passed.run_ids),
+        trace_ids=(*drained.trace_ids, *said),
+        has_gateway=with_gateway,
+        tapes=passed.tapes,
+        lost=passed.lost,
+        lost_reason=passed.reason,
+    )
 
 
-def record_inputs(workspace: Workspace, inputs: Sequence[Json], root: Path) -> list[RecordedInput]:
+def record_inputs(
+    workspace: Workspace,
+    inputs: Sequence[Json],
+    root: Path,
+    *,
+    time_limit_s: float | None = None,
+) -> list[RecordedInput]:
     """Run the entry point of the settings once with each input, under recording.
 
     Args:
         workspace: settings (`[agent]`) and where the traces go.
         inputs: one JSON value a run, in order.
         root: the project's folder: working directory and first entry of `sys.path`.
+        time_limit_s: longest time one run may take, the first including the agent's start; then
+            the agent is ended. None: any time.
 
     Raises:
         InputError: no entry point is set, it cannot be imported, or its interpreter is missing.
+        BudgetError: a run took longer than it may; what was recorded is stored.
         StoreError: the traces cannot be stored; they stay in the spool.
     """
     agent = workspace.settings.values.agent
@@ -111,9 +160,18 @@ def record_inputs(workspace: Workspace, inputs: Sequence[Json], root: Path) -> l
         }
         environment = agent_environment(agent.env, os.environ)
         environment["PYTHONPATH"] = _joined_path(str(library), environment.get("PYTHONPATH"))
-        exit_code = _run_entry(python, job, environment, root)
-        answers = _read_answers(library / "results.jsonl")
-        drain_report(spool, workspace.store)
+        results = library / "results.jsonl"
+        limit = TimeLimit(results, time_limit_s)
+        exit_code = _run_entry(python, job, environment, root, limit)
+        answers = _read_answers(results)
+        drained = drain_report(spool, workspace.store, whole=True)
+        close_open_runs(workspace.store, spool, drained.trace_ids, exit_code)
+    if limit.is_over:
+        raise BudgetError(
+            f"the agent took longer than {time_limit_s:g} s for input {len(answers) + 1} of "
+            f"{len(inputs)} and was ended",
+            hint="give it more time with --time-limit; `refinery traces` lists what was recorded",
+        )
     return _checked(answers, len(inputs), exit_code, agent.entrypoint)
 
 
@@ -254,7 +312,11 @@ def _is_foreground() -> bool:
 
 
 def _run_entry(
-    python: str, job: Mapping[str, Json], environment: Mapping[str, str], root: Path
+    python: str,
+    job: Mapping[str, Json],
+    environment: Mapping[str, str],
+    root: Path,
+    limit: TimeLimit,
 ) -> int:
     """Run the entry program with a job; what the agent prints goes to standard error."""
     program = Path(refinery.__file__).parent / "recorders" / "entry.py"
@@ -271,9 +333,10 @@ def _run_entry(
             f"cannot run {python!r}: {error.strerror}", hint="check [agent] python"
         ) from error
     with _forwarding(child):
-        with suppress(BrokenPipeError):
-            child.communicate(json.dumps(job, ensure_ascii=False).encode("utf-8", "replace"))
-        return child.wait()
+        if child.stdin is not None:
+            with suppress(BrokenPipeError), child.stdin:
+                child.stdin.write(json.dumps(job, ensure_ascii=False).encode("utf-8", "replace"))
+        return limit.wait(child)
 
 
 def _read_answers(path: Path) -> list[dict[str, Any]]:

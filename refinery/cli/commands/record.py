@@ -1,4 +1,4 @@
-"""Record an agent: any Python program, or the repository's entry point.
+"""Record an agent: any program, or the repository's entry point.
 
 `refinery record -- COMMAND` ends with the command's own exit code. `refinery record --input …`
 ends with 0, or 1 when a run ended in an error.
@@ -6,6 +6,7 @@ ends with 0, or 1 when a run ended in an error.
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +18,7 @@ from refinery.errors import ExitCode, InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from refinery.workflows.record import RecordedInput
+    from refinery.workflows.record import RecordedCommand, RecordedInput
 
 SETTINGS = {"context_settings": {"allow_interspersed_args": False}}
 SHORT = 18
@@ -44,11 +45,30 @@ def command(
         Path | None,
         typer.Option(help="Repository of the agent; default: the one around this folder."),
     ] = None,
+    gateway: Annotated[
+        bool | None,
+        typer.Option(
+            "--gateway/--no-gateway",
+            help="Record model calls on their way through a local gateway; default: when the "
+            "command is no Python program.",
+            show_default=False,
+        ),
+    ] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            min=0.001,
+            help="Longest time the entry point may take for one --input; then it is ended.",
+        ),
+    ] = None,
     json_output: output.JsonOption = False,
 ) -> None:
-    """Record an agent: any Python program, or the repository's entry point.
+    """Record an agent: any program, or the repository's entry point.
 
-    `refinery record -- python app.py` runs a program; the exit code is the program's own.
+    `refinery record -- python app.py` runs a program; the exit code is the program's own. Python
+    programs are recorded from inside; others (`-- node app.js`) as they ask models through a
+    local gateway, which OPENAI_BASE_URL and ANTHROPIC_BASE_URL lead them to.
 
     `refinery record --input '"hello"'` runs `[agent] entrypoint` of refinery.toml once.
     """
@@ -58,48 +78,83 @@ def command(
             hint="refinery record -- python app.py, or: refinery record --input '\"hello\"'",
         )
     if program:
-        _record_command(ctx, program, repo, json_output)
+        if time_limit is not None:
+            raise InputError(
+                "--time-limit is for --input", hint="end a command yourself: timeout 60 COMMAND"
+            )
+        _record_command(ctx, _Command(program, gateway), repo, json_output)
     else:
-        _record_inputs(ctx, inputs or [], repo, json_output)
+        if gateway is not None:
+            raise InputError("--gateway is for commands", hint="leave it out with --input")
+        _record_inputs(ctx, _Inputs(inputs or [], time_limit), repo, json_output)
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    program: Sequence[str]
+    with_gateway: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    texts: Sequence[str]
+    time_limit_s: float | None
 
 
 def _record_command(
-    ctx: typer.Context, program: Sequence[str], repo: Path | None, json_output: bool
+    ctx: typer.Context, command: _Command, repo: Path | None, json_output: bool
 ) -> None:
     from refinery.workflows import record, wiring
 
     workspace = wiring.open_workspace(repo, {"store": ctx.obj["store"]})
-    done = record.record_command(workspace, program, quiet=json_output)
-    short = ", ".join(_short(done.trace_ids[-5:]))
-    if done.trace_ids:
-        more = "… " if len(done.trace_ids) > 5 else ""
-        output.note(
-            f"refinery: recorded {_count(len(done.trace_ids), 'trace')} with "
-            f"{_count(done.runs, 'run')}: {more}{short}"
-        )
-    else:
-        output.note(
-            "refinery: nothing was recorded; is it a Python program that uses LangChain or "
-            "LangGraph, run without -I, -E or -S?"
-        )
+    done = record.record_command(
+        workspace, command.program, quiet=json_output, with_gateway=command.with_gateway
+    )
+    _tell(done)
     document = {
         "exit_code": done.exit_code,
         "runs": done.runs,
         "trace_ids": list(done.trace_ids),
+        "gateway": done.has_gateway,
+        "tapes": done.tapes,
+        "lost": done.lost,
     }
     output.emit(document, json_output, lambda _: None)
     raise typer.Exit(done.exit_code)
 
 
+def _tell(done: "RecordedCommand") -> None:
+    """Say on standard error what was recorded."""
+    if done.trace_ids:
+        short = ", ".join(_short(done.trace_ids[-5:]))
+        more = "… " if len(done.trace_ids) > 5 else ""
+        output.note(
+            f"refinery: recorded {_count(len(done.trace_ids), 'trace')} with "
+            f"{_count(done.runs, 'run')}: {more}{short}"
+        )
+    elif done.has_gateway:
+        output.note(
+            "refinery: nothing was recorded; does the program use OPENAI_BASE_URL or "
+            "ANTHROPIC_BASE_URL from its environment?"
+        )
+    else:
+        output.note(
+            "refinery: nothing was recorded; is it a Python program that uses LangChain, "
+            "LangGraph, openai or anthropic? Others: refinery record --gateway -- COMMAND"
+        )
+    if done.lost:
+        output.note(f"refinery: {done.lost} records were lost ({done.lost_reason})")
+
+
 def _record_inputs(
-    ctx: typer.Context, inputs: Sequence[str], repo: Path | None, json_output: bool
+    ctx: typer.Context, inputs: _Inputs, repo: Path | None, json_output: bool
 ) -> None:
     from refinery.workflows import record, wiring
 
-    arguments = [_argument(text) for text in inputs]
+    arguments = [_argument(text) for text in inputs.texts]
     root = record.project_folder(repo or Path.cwd())
     workspace = wiring.open_workspace(root, {"store": ctx.obj["store"]})
-    results = record.record_inputs(workspace, arguments, root)
+    results = record.record_inputs(workspace, arguments, root, time_limit_s=inputs.time_limit_s)
     runs = [_document(result) for result in results]
     document = {**runs[0], "runs": runs} if len(runs) > 1 else runs[0]
     output.emit(document, json_output, lambda console: _draw(console, results))
