@@ -153,11 +153,17 @@ def model_responded(response: Any) -> str | None:
 
 
 def documents(found: Iterable[Any], taker: Snapshot) -> dict[str, Any]:
-    """Outputs of a retriever: `{"documents": [{"page_content", "metadata", "id"?}]}`."""
+    """Outputs of a retriever: `{"documents": [{"page_content", "metadata", "id"?, "score"?}]}`.
+
+    A pair of a document and a number, as searches with scores give, is a document with a score.
+    """
     return {"documents": [_document(item, taker) for item in list(found)]}
 
 
 def _document(value: Any, taker: Snapshot) -> Any:
+    if isinstance(value, tuple) and len(value) == 2 and hasattr(value[0], "page_content"):
+        held = _document(value[0], taker)
+        return {**held, "score": taker.take(value[1])} if isinstance(held, dict) else held
     if not hasattr(value, "page_content"):
         return taker.take(value)
     held = {"page_content": value.page_content, "metadata": getattr(value, "metadata", None) or {}}

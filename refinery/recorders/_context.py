@@ -27,24 +27,28 @@ class Inside:
     """The run of ours around this one."""
     book: "Book | None"
     """Where runs inside this one are kept; None: the process's own."""
+    is_reported: bool = False
+    """Whether it is LangChain's, which says itself what the parents of its runs are."""
 
 
 Mark: TypeAlias = "Token[Inside | None]"
 """What `enter` returns and `leave` takes."""
 
 _current: ContextVar[Inside | None] = ContextVar("refinery_run", default=None)
+_model_call: "ContextVar[tuple[Book, str] | None]" = ContextVar("refinery_model", default=None)
 
 
-def enter(run_id: str, book: "Book | None" = None) -> Mark:
+def enter(run_id: str, book: "Book | None" = None, *, is_reported: bool = False) -> Mark:
     """Make a run the one that runs begun from now on are children of.
 
     Args:
         run_id: the run.
         book: where it is kept; default: where the run around it is.
+        is_reported: see `Inside.is_reported`.
     """
     outer = _current.get()
     kept = book if book is not None or outer is None else outer.book
-    return _current.set(Inside(run_id, langchain_run(), outer, kept))
+    return _current.set(Inside(run_id, langchain_run(), outer, kept, is_reported))
 
 
 def leave(token: Mark) -> None:
@@ -77,7 +81,7 @@ def current_run() -> str | None:
 
 def own_run() -> str | None:
     """Id of the innermost run of our own recorders; None outside of all."""
-    ours = _current.get()
+    ours = _ours()
     return ours.run_id if ours else None
 
 
@@ -102,10 +106,27 @@ def parent_of_reported(parent_id: str | None) -> str | None:
 
     When a run of ours began inside that same parent and is still at work, it lies between.
     """
-    ours = _current.get()
+    ours = _ours()
     if ours is not None and (parent_id is None or parent_id == ours.around):
         return ours.run_id
     return parent_id
+
+
+def _ours() -> Inside | None:
+    ours = _current.get()
+    while ours is not None and ours.is_reported:
+        ours = ours.outer
+    return ours
+
+
+def enter_model_call(book: "Book", run_id: str) -> None:
+    """Say which model call of LangChain's is at work here, until another one is."""
+    _model_call.set((book, run_id))
+
+
+def model_call() -> "tuple[Book, str] | None":
+    """Where LangChain's latest model call here is kept, and its run, which may have ended."""
+    return _model_call.get()
 
 
 def langchain_run() -> str | None:

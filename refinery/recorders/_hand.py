@@ -7,7 +7,7 @@ ours is counted as a lost view and stays here, whatever it is, but for those tha
 import contextlib
 import functools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
@@ -21,14 +21,7 @@ from refinery.recorders._snapshot import Snapshot, snapshot
 HOSTS = (KeyboardInterrupt, SystemExit)
 """Exceptions that are the host's own even when they surface inside the recorder."""
 
-KINDS = {
-    "tool": RunKind.TOOL,
-    "workflow": RunKind.CHAIN,
-    "step": RunKind.STEP,
-    "node": RunKind.CHAIN,
-    "function": RunKind.CHAIN,
-}
-"""The kind of a run by its layer."""
+_KINDS = {"tool": RunKind.TOOL, "step": RunKind.STEP}
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,14 +35,14 @@ class _Attempts:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What is known of a run before it begins."""
+    """What is known of a run before it begins, as the user gave it."""
 
     name: str
     kind: RunKind
     source: str
     """The recorder: `xray` or `instrument`."""
     layer: str | None = None
-    tags: tuple[str, ...] = ()
+    tags: Iterable[str] = ()
     metadata: Mapping[str, Any] | None = None
     session_id: str | None = None
     user_id: str | None = None
@@ -80,6 +73,23 @@ def lose(reason: str, book: Book | None = None) -> None:
         kept = book or _context.own_book() or switch.current_book()
         if kept is not None:
             kept.sink.lose(reason)
+
+
+def text(value: Any) -> str:
+    """The text of what should be one; never raises."""
+    if type(value) is str:
+        return value
+    try:
+        return str(value)
+    except HOSTS:
+        raise
+    except BaseException:  # noqa: BLE001  # hostile values may raise anything
+        return f"<{type(value).__name__}>"
+
+
+def kind_of(layer: Any) -> RunKind:
+    """The kind of a run by its layer: a tool is a tool, a step a step, all else a chain."""
+    return _KINDS.get(layer, RunKind.CHAIN) if type(layer) is str else RunKind.CHAIN
 
 
 @guarded
@@ -167,6 +177,8 @@ class Call:
             fields.update(ended)
             for name, value in notes.items():
                 self.note(name, value)
+        if "metadata" in fields and (run := self.book.get(self.run_id)):
+            fields["metadata"] = {**(run.fields.get("metadata") or {}), **fields["metadata"]}
         self.book.finish(self.run_id, fields, size_bytes=self.size_bytes)
 
 
@@ -205,20 +217,22 @@ def begin(
 
 
 def _first_fields(about: About, inputs: Any) -> tuple[dict[str, Any], int]:
-    fields: dict[str, Any] = {"name": about.name, "kind": about.kind, "layer": about.layer}
+    fields: dict[str, Any] = {"name": text(about.name), "kind": about.kind}
+    if about.layer is not None:
+        fields["layer"] = text(about.layer)
     size_bytes = 0
     if inputs is not None:
         fields["inputs"], size_bytes = snapshot(inputs)
     if about.tags:
-        fields["tags"] = list(about.tags)
-    if about.metadata:
+        fields["tags"] = [text(tag) for tag in about.tags]
+    if about.metadata is not None:
         taker = Snapshot()
         fields["metadata"] = taker.take(dict(about.metadata))
         size_bytes += taker.size_bytes
-    if about.session_id:
-        fields["session_id"] = about.session_id
-    if about.user_id:
-        fields["user_id"] = about.user_id
+    if about.session_id is not None:
+        fields["session_id"] = text(about.session_id)
+    if about.user_id is not None:
+        fields["user_id"] = text(about.user_id)
     return fields, size_bytes
 
 

@@ -21,11 +21,11 @@ Runs begun on other threads are children of the present one when the context is 
 
 import contextvars
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar, cast, overload
 
-from refinery.recorders._hand import KINDS, About, Call, begin, caller, guarded
+from refinery.recorders._hand import About, Call, begin, caller, guarded, kind_of, lose, text
 from refinery.recorders._wrapping import wrapper
 
 Layer: TypeAlias = Literal["tool", "workflow", "step", "node", "function"]
@@ -43,7 +43,7 @@ def instrument(
     *,
     layer: Layer = "function",
     name: str | None = None,
-    tags: tuple[str, ...] = (),
+    tags: Iterable[str] = (),
     metadata: Mapping[str, Any] | None = None,
 ) -> Callable[[F], F]: ...
 def instrument(
@@ -52,7 +52,7 @@ def instrument(
     *,
     layer: Layer = "function",
     name: str | None = None,
-    tags: tuple[str, ...] = (),
+    tags: Iterable[str] = (),
     metadata: Mapping[str, Any] | None = None,
 ) -> Any:
     """Record every call of a function, with or without parentheses: `@instrument(layer="tool")`.
@@ -75,13 +75,13 @@ def instrument(
         return type(function)(inner(function.__func__))
     if isinstance(function, type) or not callable(function):
         return function
-    called = str(name or getattr(function, "__qualname__", type(function).__name__))
+    called = getattr(function, "__qualname__", type(function).__name__)
     about = About(
-        name=called.rpartition("<locals>.")[2],
-        kind=KINDS.get(layer, KINDS["function"]),
+        name=text(called).rpartition("<locals>.")[2] if name is None else name,
+        kind=kind_of(layer),
         source="instrument",
         layer=layer,
-        tags=tuple(tags),
+        tags=tags,
         metadata=metadata,
     )
     return wrapper(function, about)
@@ -122,12 +122,11 @@ class track:  # noqa: N801  # used as a statement: `with track("rank"):`
         name: str,
         *,
         layer: Layer = "function",
-        tags: tuple[str, ...] = (),
+        tags: Iterable[str] = (),
         metadata: Mapping[str, Any] | None = None,
         **inputs: Any,
     ) -> None:
-        kind = KINDS.get(layer, KINDS["function"])
-        self._about = About(str(name), kind, "instrument", layer, tuple(tags), metadata)
+        self._about = About(name, kind_of(layer), "instrument", layer, tags, metadata)
         self._inputs = inputs
         self._call: Call | None = None
 
@@ -138,16 +137,20 @@ class track:  # noqa: N801  # used as a statement: `with track("rank"):`
 
     def set_output(self, value: Any) -> None:
         """Say what came out of the block."""
-        self._tell("outputs", {"output": value})
+        self._tell("outputs", "output", value)
 
     def set_input(self, value: Any) -> None:
         """Say what went in, in place of the keywords."""
-        self._tell("inputs", value if isinstance(value, dict) else {"input": value})
+        self._tell("inputs", "input", value)
 
     @guarded
-    def _tell(self, field: str, value: Any) -> None:
-        if self._call is not None:
-            self._call.fields[field] = self._call.hold(value)
+    def _tell(self, field: str, name: str, value: Any) -> None:
+        call = self._call
+        if call is None or not call.is_open:
+            if call is not None:
+                lose(f"{field} told outside of their block", call.book)
+            return
+        call.fields[field] = call.hold(value if type(value) is dict else {name: value})
 
     def __enter__(self) -> "track":
         self._call = begin(self._about, self._inputs, subject=caller(1))

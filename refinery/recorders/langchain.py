@@ -1,7 +1,8 @@
 """Listens to LangChain and LangGraph: every run they report becomes a run of ours.
 
 The tree is the one LangSmith's own tracer draws: each callback run is a run, also those tagged
-`langsmith:hidden`; a run whose parent was never reported is a root. Beyond it: an interrupt, an
+`langsmith:hidden`; a run whose parent was never reported is a root, or a child of what is
+recorded by hand around it. Beyond it: an interrupt, an
 abandoned stream and a cancelled task end as `cancelled`, and runs of the user's own functions,
 tools and retrievers say where their source is.
 """
@@ -15,14 +16,17 @@ from uuid import UUID
 from langchain_core.callbacks.base import BaseCallbackHandler
 
 from refinery.model.trace import RunKind
-from refinery.recorders import _chat, _source
+from refinery.recorders import _chat, _context, _source
 from refinery.recorders._book import Book, Sink, ending, run_error
 from refinery.recorders._folder import spool_folder
+from refinery.recorders._interrupts import Interrupts
 from refinery.recorders._snapshot import Snapshot
 from refinery.recorders.sink import shared_sink
 
 _KINDS = {kind.value for kind in RunKind}
 _THREAD = ("thread_id", "session_id", "conversation_id")
+MAX_MARKS = 1_000
+"""Most retrievers at work at once that are known to what is recorded inside them."""
 Callback = TypeVar("Callback", bound=Callable[..., None])
 
 
@@ -58,6 +62,9 @@ class RefineryCallbackHandler(BaseCallbackHandler):
         self.active = True
         """Whether callbacks are recorded; `stop` turns it off."""
         self.book = book or Book(sink or shared_sink(spool_folder()), project=project)
+        self._interrupts = Interrupts()
+        self._marks: dict[str, _context.Mark] = {}
+        """Retrievers at work; what is recorded by hand inside them is their child."""
 
     @property
     def ignore_llm(self) -> bool:
@@ -84,7 +91,7 @@ class RefineryCallbackHandler(BaseCallbackHandler):
         if _is_agent(owner):
             kind = RunKind.AGENT
         fields = {"kind": kind, "native_kind": native, "inputs": held}
-        self._start(serialized, about, fields, taker, owner)
+        self._start(serialized, {**about, "given": inputs}, fields, taker, owner)
 
     @_guarded
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **about: Any) -> None:
@@ -183,10 +190,14 @@ class RefineryCallbackHandler(BaseCallbackHandler):
         }
         about["name"] = about.get("name") or "Retriever"
         self._start(serialized, about, fields, taker, _source.owner())
+        run_id = str(about["run_id"])
+        if len(self._marks) < MAX_MARKS:
+            self._marks[run_id] = _context.enter(run_id, self.book, is_reported=True)
 
     @_guarded
     def on_retriever_end(self, documents: Sequence[Any], *, run_id: UUID, **about: Any) -> None:
         """A retriever has answered."""
+        self._leave(run_id)
         taker = Snapshot()
         fields = {"outputs": _chat.documents(documents, taker)}
         self.book.finish(str(run_id), fields, size_bytes=taker.size_bytes)
@@ -194,6 +205,7 @@ class RefineryCallbackHandler(BaseCallbackHandler):
     @_guarded
     def on_retriever_error(self, error: BaseException, *, run_id: UUID, **about: Any) -> None:
         """A retriever ends with an exception."""
+        self._leave(run_id)
         self._fail(run_id, error, about)
 
     @_guarded
@@ -231,6 +243,7 @@ class RefineryCallbackHandler(BaseCallbackHandler):
             ),
         }
         self._start(serialized, about, fields, taker, _source.owner())
+        _context.enter_model_call(self.book, str(about["run_id"]))
 
     def _start(
         self,
@@ -249,14 +262,24 @@ class RefineryCallbackHandler(BaseCallbackHandler):
             "session_id": _first_text(metadata, *_THREAD),
             "user_id": _first_text(metadata, "user_id"),
         }
-        parent = about.get("parent_run_id")
-        self.book.start(
-            str(about["run_id"]),
-            str(parent) if parent else None,
+        is_graph = _is_graph(owner)
+        if "given" in about and (is_graph or "langgraph_node" in metadata):
+            fields["links"] = self._interrupts.links(about["given"], is_graph, fields) or None
+        run_id, parent = str(about["run_id"]), about.get("parent_run_id")
+        run = self.book.start(
+            run_id,
+            _context.parent_of_reported(str(parent) if parent else None),
             fields,
             size_bytes=taker.size_bytes,
             subject=_source.subject_of(owner, str(fields["kind"])) if owner is not None else None,
         )
+        if is_graph:
+            self._interrupts.began(run)
+
+    def _leave(self, run_id: UUID) -> None:
+        mark = self._marks.pop(str(run_id), None)
+        if mark is not None:
+            _context.leave(mark)
 
     def _first_token(self, run_id: UUID) -> None:
         run = self.book.get(str(run_id))
@@ -270,6 +293,8 @@ class RefineryCallbackHandler(BaseCallbackHandler):
         taker = Snapshot()
         fields, notes = ending(error)
         run.extra |= notes
+        if notes.get("cancelled") == "interrupt":
+            self._interrupts.interrupted(run)
         if (late := about.get("inputs")) is not None:
             fields["inputs"] = taker.take(late if isinstance(late, dict) else {"input": late})
         self.book.finish(str(run_id), fields, size_bytes=taker.size_bytes)
@@ -281,6 +306,11 @@ def _answer(response: Any, taker: Snapshot) -> dict[str, Any]:
         "usage": _chat.usage(response),
         "model_responded": _chat.model_responded(response),
     }
+
+
+def _is_graph(owner: Any) -> bool:
+    """Whether it is a LangGraph graph, and not one of its nodes."""
+    return type(owner).__module__.startswith("langgraph.") and hasattr(owner, "nodes")
 
 
 def _is_agent(owner: Any) -> bool:

@@ -23,7 +23,7 @@ from typing import Any, TypeVar, cast
 from refinery.model.trace import Evaluation, RunKind, Usage
 from refinery.recorders import switch
 from refinery.recorders._book import Book
-from refinery.recorders._hand import About, Call, begin, caller, guarded, lose
+from refinery.recorders._hand import About, Call, begin, caller, guarded, lose, text
 from refinery.recorders._wrapping import wrapper
 
 MAX_EVALUATIONS = 10_000
@@ -71,12 +71,12 @@ class XRay:
             metadata: anything else to find it by.
         """
         about = About(
-            name=str(name),
+            name=name,
             kind=RunKind.CHAIN,
             source="xray",
             metadata=metadata,
-            session_id=None if session is None else str(session),
-            user_id=None if user is None else str(user),
+            session_id=session,
+            user_id=user,
         )
         return Step(about, book=self._book)
 
@@ -121,32 +121,32 @@ class Step:
 
     def set_input(self, value: Any = None, /, **named: Any) -> None:
         """Say what goes in: a mapping, named values, or any one value, kept as `input`."""
-        self._tell("inputs", _by_name(value, named, "input"))
+        self._tell_values("inputs", "input", value, named)
 
     def set_output(self, value: Any = None, /, **named: Any) -> None:
         """Say what comes out: a mapping, named values, or any one value, kept as `output`."""
-        self._tell("outputs", _by_name(value, named, "output"))
+        self._tell_values("outputs", "output", value, named)
 
-    def set_reasoning(self, text: str) -> None:
+    def set_reasoning(self, reasoning: str) -> None:
         """Say why the step decided as it did."""
-        self._tell("reasoning", text)
+        self._tell_text("reasoning", reasoning)
 
     @guarded
     def set_metadata(self, key: Any = None, value: Any = None, /, **named: Any) -> None:
         """Add metadata: a key and its value, a mapping, or named values."""
         if (call := self._open("metadata")) is None:
             return
-        told = dict(key) if isinstance(key, Mapping) else {} if key is None else {str(key): value}
+        told = dict(key) if isinstance(key, Mapping) else {} if key is None else {text(key): value}
         held = call.copy({**told, **named})
         call.fields["metadata"] = {**call.fields.get("metadata", {}), **held}
 
     def set_session(self, session: str) -> None:
         """Say which thread or conversation the trace belongs to."""
-        self._tell("session_id", session)
+        self._tell_text("session_id", session)
 
     def set_user(self, user: str) -> None:
         """Say whom the trace was for."""
-        self._tell("user_id", user)
+        self._tell_text("user_id", user)
 
     @guarded
     def add_evaluation(
@@ -173,11 +173,11 @@ class Step:
             self._omitted += 1
             return
         evaluation = Evaluation(
-            item_id=str(item_id),
+            item_id=text(item_id),
             item=call.copy(item_data),
             filters=call.copy(filters),
             qualified=None if qualified is None else bool(qualified),
-            reasoning=None if reasoning is None else str(reasoning),
+            reasoning=None if reasoning is None else text(reasoning),
         )
         kept.append(evaluation)
 
@@ -210,9 +210,9 @@ class Step:
             return
         fields = call.fields
         if model is not None:
-            fields["model_requested"] = str(model)
+            fields["model_requested"] = text(model)
         if provider is not None:
-            fields["provider"] = str(provider)
+            fields["provider"] = text(provider)
         given = {**({} if temperature is None else {"temperature": temperature}), **params}
         if given:
             fields["params"] = {**fields.get("params", {}), **call.copy(given)}
@@ -272,10 +272,18 @@ class Step:
         call.end(error)
 
     @guarded
-    def _tell(self, field: str, value: Any) -> None:
+    def _tell_text(self, field: str, value: Any) -> None:
         if (call := self._open(field)) is not None:
-            is_text = field in ("reasoning", "session_id", "user_id")
-            call.fields[field] = str(value) if is_text else call.hold(value)
+            call.fields[field] = text(value)
+
+    @guarded
+    def _tell_values(self, field: str, name: str, value: Any, named: dict[str, Any]) -> None:
+        if (call := self._open(field)) is None:
+            return
+        told = {} if value is None and named else {name: value}
+        if type(value) is dict or isinstance(value, Mapping):
+            told = {text(key): item for key, item in value.items()}
+        call.fields[field] = call.hold({**told, **named})
 
     def _open(self, what: str) -> Call | None:
         """Its run while it lasts; otherwise None, and what was to be told is counted."""
@@ -287,14 +295,7 @@ class Step:
 
 
 def _about_step(name: str, metadata: Mapping[str, Any] | None) -> About:
-    return About(str(name), RunKind.STEP, "xray", "step", (), metadata)
-
-
-def _by_name(value: Any, named: dict[str, Any], name: str) -> Any:
-    if named and value is None:
-        return named
-    told = value if isinstance(value, dict) else {name: value}
-    return {**told, **named} if named else told
+    return About(name, RunKind.STEP, "xray", "step", (), metadata)
 
 
 def _added(

@@ -458,8 +458,9 @@ def test_secrets_are_replaced_before_anything_is_written(
     assert (sink.runs[0].metadata or {})["refinery"]["redacted"]
 
     monkeypatch.setenv("REFINERY_REDACT", "0")
-    RunnableLambda(lambda x: x).invoke({"text": key}, config)
-    assert key in str(sink.documents)
+    handler, plain = recorder()
+    RunnableLambda(lambda x: x).invoke({"text": key}, {"callbacks": [handler]})
+    assert key in str(plain.documents)
 
 
 class Bomb:
