@@ -1,8 +1,9 @@
 """Every Protocol between floors, on one page."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Protocol
 
 from refinery.model.failure import Signal
@@ -182,6 +183,57 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Release the store; further calls are errors."""
+        ...
+
+
+class TraceService(Protocol):
+    """A service traces are fetched from. `connect` of an adapter opens one; used with `with`."""
+
+    def __enter__(self) -> "TraceService":
+        """The service itself."""
+        ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        stack: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        ...
+
+    def fetch_trace(self, reference: str) -> tuple[Trace, tuple[Feedback, ...]]:
+        """One whole trace by id or address, with what was said of it.
+
+        Raises:
+            NotFoundError: there is none.
+            CredentialsError: a key is missing or was refused.
+            InputError: the reference cannot be read, or the service not be reached.
+        """
+        ...
+
+    def fetch_traces(
+        self,
+        project: str | None = None,
+        *,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+        only_failed: bool = True,
+        limit: int = 100,
+    ) -> Iterator[tuple[Trace, tuple[Feedback, ...]]]:
+        """Traces of a project, newest first where the service can tell, loaded one by one.
+
+        Args:
+            project: name or id; None: as the vendor's variables say, else its default.
+            since_ns: earliest start, nanoseconds UTC.
+            until_ns: end of the range, not included.
+            only_failed: only traces in which something failed.
+            limit: most traces.
+
+        Raises:
+            NotFoundError: there is no such project.
+            CredentialsError, InputError: as `fetch_trace`.
+        """
         ...
 
 

@@ -12,8 +12,22 @@ A file adapter has three functions:
 
 What a source says about the *outcome* of a trace goes into feedback, never into its runs: what
 judges a trace must not read the answer. Text of a source is data: nothing is revived, executed
-or followed, and secrets are taken out (`safety.redact`) before a trace leaves the adapter. An
-adapter of a service (`langsmith`) has a class that fetches instead.
+or followed, and secrets are taken out (`safety.redact`) before a trace leaves the adapter.
+
+An adapter of a service, which may read files as well, has two functions and a class:
+
+`connect(url: str | None, reference: str | None) -> ports.TraceService`
+    The service at an address, else the one the vendor's own environment variables name, else the
+    one the reference is at, if it is one of the vendor's hosts. Keys come from the vendor's own
+    variables and go to that address only; redirects to others are refused.
+`owns(reference: str) -> bool`
+    Whether an address is known to be one of this service; picks the adapter when none is named.
+class with `fetch_trace`, `fetch_traces`, `close`; a context manager
+    As in `ports.TraceService`; constructed from an explicit `_shared.http.Address`.
+
+Ids are made of the source's ids alone (`_shared.remote`), the same from files and from the
+service, and the same as OTLP gives where the source keeps OpenTelemetry's ids, so that a trace
+that arrives twice is stored once. `langsmith` came before this and has its own class.
 
 `_shared` holds what adapters share.
 """

@@ -162,6 +162,11 @@ class DatadogService:
             page = {**page, "cursor": cursor}
 
 
+def owns(reference: str) -> bool:
+    """Whether a reference is an address of this service, as far as is known."""
+    return remote_address.is_of(reference, HOSTS)
+
+
 def connect(url: str | None = None, reference: str | None = None) -> DatadogService:
     """The service of an address, else that of `DD_SITE` or of a reference's site.
 

@@ -165,6 +165,13 @@ class LangfuseService:
         return remote.cleaned(labelled_of(record, observations, scores))
 
 
+def owns(reference: str) -> bool:
+    """Whether a reference is an address of this service, as far as is known."""
+    return remote_address.is_of(reference, HOSTS) or remote_address.is_at(
+        reference, [_configured()]
+    )
+
+
 def connect(url: str | None = None, reference: str | None = None) -> LangfuseService:
     """The service of an address, else that of `LANGFUSE_HOST`, a reference, or Langfuse's cloud.
 
@@ -172,7 +179,7 @@ def connect(url: str | None = None, reference: str | None = None) -> LangfuseSer
         CredentialsError: a key is missing.
         InputError: the reference is at another address than the keys are for.
     """
-    configured = url or os.environ.get("LANGFUSE_BASE_URL") or os.environ.get("LANGFUSE_HOST")
+    configured = url or _configured()
     chosen = remote_address.choose(reference, configured, "https://cloud.langfuse.com", HOSTS)
     public, secret = (os.environ.get(f"LANGFUSE_{name}_KEY") for name in ("PUBLIC", "SECRET"))
     if not public or not secret:
@@ -180,6 +187,10 @@ def connect(url: str | None = None, reference: str | None = None) -> LangfuseSer
     return LangfuseService(
         Address(base(chosen, "/api/public"), "Langfuse", login=(public, secret), keys=_KEYS)
     )
+
+
+def _configured() -> str | None:
+    return os.environ.get("LANGFUSE_BASE_URL") or os.environ.get("LANGFUSE_HOST") or None
 
 
 def _trace_id(reference: str) -> str:

@@ -53,8 +53,9 @@ class RemoteTrace:
 class LangSmithAdapter:
     """Reads one LangSmith service; a context manager."""
 
-    def __init__(self, cache: Path) -> None:
+    def __init__(self, cache: Path, endpoint: str | None = None) -> None:
         self._cache = FileCache(cache, CACHE_S)
+        self._endpoint = endpoint
         self._apis: dict[str | None, Api] = {}
         self._only_v1: set[str] = set()
 
@@ -101,12 +102,25 @@ class LangSmithAdapter:
         until_ns: int | None = None,
         limit: int = 100,
     ) -> list[RemoteTrace]:
-        """Traces of a project whose root ended in an error, newest first.
+        """Traces of a project whose root ended in an error; see `list_traces`."""
+        return self.list_traces(project, since_ns=since_ns, until_ns=until_ns, limit=limit)
+
+    def list_traces(
+        self,
+        project: str | None = None,
+        *,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+        only_failed: bool = True,
+        limit: int = 100,
+    ) -> list[RemoteTrace]:
+        """Traces of a project, newest first.
 
         Args:
             project: name or id; None: `LANGSMITH_PROJECT`, else `default`.
             since_ns: earliest start, nanoseconds UTC.
             until_ns: end of the range, not included.
+            only_failed: only those whose root ended in an error.
             limit: most traces.
 
         Raises:
@@ -118,7 +132,8 @@ class LangSmithAdapter:
         project_id = self._project_id(api, name)
         query = Query(
             project_ids=(project_id,),
-            failed_roots=True,
+            only_roots=True,
+            only_failed=only_failed,
             since=_whole_quarters(since_ns),
             until=_moment(until_ns),
             limit=limit,
@@ -219,8 +234,8 @@ class LangSmithAdapter:
         return items
 
     def _api(self, reference: Reference) -> Api:
-        configured = os.environ.get("LANGSMITH_ENDPOINT") or os.environ.get("LANGCHAIN_ENDPOINT")
-        url = address.endpoint(reference, configured)
+        named = os.environ.get("LANGSMITH_ENDPOINT") or os.environ.get("LANGCHAIN_ENDPOINT")
+        url = address.endpoint(reference, self._endpoint or named)
         if url not in self._apis:
             self._apis[url] = Api(url)
         return self._apis[url]

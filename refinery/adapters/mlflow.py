@@ -23,6 +23,8 @@ from refinery.model.trace import Trace
 
 HOSTS: tuple[str, ...] = ()
 """MLflow has no hosts of its own."""
+USUAL = "http://localhost:5000"
+"""Where MLflow listens when nobody says otherwise."""
 
 _KEYS = "MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 _SHAPES = (
@@ -144,6 +146,12 @@ class MlflowService:
         return remote.cleaned((named, said))
 
 
+def owns(reference: str) -> bool:
+    """Whether a reference is an address of this service, as far as is known."""
+    configured = os.environ.get("MLFLOW_TRACKING_URI")
+    return remote_address.is_at(reference, [configured, USUAL])
+
+
 def connect(url: str | None = None, reference: str | None = None) -> MlflowService:
     """The server of an address, else that of `MLFLOW_TRACKING_URI`, or the local one.
 
@@ -158,7 +166,7 @@ def connect(url: str | None = None, reference: str | None = None) -> MlflowServi
             f"MLFLOW_TRACKING_URI is no web address: {configured[:200]}",
             hint="start `mlflow server` on that store and give its address with --url",
         )
-    chosen = remote_address.choose(reference, configured, "http://localhost:5000", HOSTS)
+    chosen = remote_address.choose(reference, configured, USUAL, HOSTS)
     token = environment.get("MLFLOW_TRACKING_TOKEN")
     user = environment.get("MLFLOW_TRACKING_USERNAME")
     password = environment.get("MLFLOW_TRACKING_PASSWORD")

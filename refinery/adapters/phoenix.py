@@ -25,6 +25,8 @@ from refinery.model.trace import Json, Trace
 
 HOSTS = ("app.phoenix.arize.com",)
 """Phoenix's own hosts."""
+USUAL = "http://localhost:6006"
+"""Where Phoenix listens when nobody says otherwise."""
 
 _SHAPES = (
     re.compile(r'"context"\s*:\s*\{[^{}]*"span_id"'),
@@ -208,25 +210,31 @@ class PhoenixService:
         return next(_labelled(spans, said, name))
 
 
+def owns(reference: str) -> bool:
+    """Whether a reference is an address of this service, as far as is known."""
+    return remote_address.is_of(reference, HOSTS) or remote_address.is_at(
+        reference, [_configured(), USUAL]
+    )
+
+
 def connect(url: str | None = None, reference: str | None = None) -> PhoenixService:
     """The server of an address, else that of `PHOENIX_COLLECTOR_ENDPOINT`, or the local one.
 
     Raises:
         InputError: the reference is at another address than the key is for.
     """
-    configured = (
-        url
-        or os.environ.get("PHOENIX_COLLECTOR_ENDPOINT")
-        or os.environ.get("PHOENIX_BASE_URL")
-        or None
-    )
-    chosen = remote_address.choose(reference, configured, "http://localhost:6006", HOSTS)
+    chosen = remote_address.choose(reference, url or _configured(), USUAL, HOSTS)
     key = os.environ.get("PHOENIX_API_KEY")
     headers = {"authorization": f"Bearer {key}"} if key else {}
     address = Address(
         base(chosen, "/v1/traces", "/v1"), "Phoenix", headers, keys="PHOENIX_API_KEY"
     )
     return PhoenixService(address, os.environ.get("PHOENIX_PROJECT_NAME") or "default")
+
+
+def _configured() -> str | None:
+    names = ("PHOENIX_COLLECTOR_ENDPOINT", "PHOENIX_BASE_URL")
+    return next((os.environ[name] for name in names if os.environ.get(name)), None)
 
 
 def _trace_id(reference: str) -> tuple[str, str | None]:

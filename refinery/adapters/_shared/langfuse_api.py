@@ -71,14 +71,14 @@ class LangfuseApi:
     def _ids(self, since_ns: int | None, until_ns: int | None, only_failed: bool) -> Iterator[str]:
         times = {"fromStartTime": iso_of(since_ns), "toStartTime": iso_of(until_ns)}
         which = {"level": "ERROR"} if only_failed else {"isRootObservation": "true"}
-        query = {"fields": "core", "limit": _PAGE, **which, **times}
+        query: dict[str, Json] = {"fields": "core", "limit": _PAGE, **which, **times}
         first = self._v2(lambda: as_object(self._service.get(_OBSERVATIONS, query)))
         if first is not None:
             items = self._cursor_pages(_OBSERVATIONS, query, first)
             yield from _names(items, "traceId")
         elif only_failed:
-            path, which = "/api/public/observations", {"level": "ERROR", **times}
-            yield from _names(self._numbered_pages(path, which), "traceId")
+            path = "/api/public/observations"
+            yield from _names(self._numbered_pages(path, {**which, **times}), "traceId")
         else:
             stamps = {"fromTimestamp": iso_of(since_ns), "toTimestamp": iso_of(until_ns)}
             yield from _names(self._numbered_pages("/api/public/traces", stamps), "id")

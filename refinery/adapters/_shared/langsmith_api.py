@@ -56,7 +56,8 @@ class Query:
     """Version 1 asks all projects when there are none; version 2 needs at least one."""
     trace_id: str | None = None
     run_id: str | None = None
-    failed_roots: bool = False
+    only_roots: bool = False
+    only_failed: bool = False
     since: datetime | None = None
     until: datetime | None = None
     limit: int = _MAX_RUNS
@@ -103,8 +104,10 @@ class Api:
             wanted["trace_id"] = query.trace_id
         if query.run_id:
             wanted["ids"] = [query.run_id]
-        if query.failed_roots:
-            wanted |= {"is_root": True, "has_error": True}
+        if query.only_roots:
+            wanted["is_root"] = True
+        if query.only_failed:
+            wanted["has_error"] = True
         return self._pages_v2(wanted, query.limit)
 
     def _pages_v2(self, wanted: dict[str, Any], limit: int) -> list[dict[str, Json]]:
@@ -135,8 +138,8 @@ class Api:
             "session": list(query.project_ids) or None,
             "trace": query.trace_id,
             "id": [query.run_id] if query.run_id else None,
-            "is_root": True if query.failed_roots else None,
-            "error": True if query.failed_roots else None,
+            "is_root": True if query.only_roots else None,
+            "error": True if query.only_failed else None,
             "start_time": query.since.isoformat() if query.since else None,
             "select": [n for name in query.fields for n in _NAMES_V1.get(name, (name,))],
             "limit": min(_PAGE, query.limit),

@@ -23,6 +23,16 @@ def is_of(reference: str, hosts: Sequence[str]) -> bool:
     return any(host == known or host.endswith(f".{known}") for known in hosts)
 
 
+def is_at(reference: str, addresses: Sequence[str | None]) -> bool:
+    """Whether a reference is an address with the origin of one of these."""
+    if not is_url(reference):
+        return False
+    try:
+        return origin(reference) in [origin(address) for address in addresses if address]
+    except InputError:
+        return False
+
+
 def choose(reference: str | None, configured: str | None, usual: str, hosts: Sequence[str]) -> str:
     """The address to ask: the configured one, else that of a reference at a known host.
 
