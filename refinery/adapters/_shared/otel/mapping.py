@@ -43,7 +43,9 @@ def run_of_span(span: SpanData) -> Run:
     for convention in _CONVENTIONS:
         convention.read(facts)
     for field, names in _SAID_IN_METADATA:
-        facts.put(field, next((said for n in names if (said := text(facts.metadata.get(n)))), None))
+        facts.put(
+            field, next((said for n in names if (said := text(facts.metadata.get(n)))), None)
+        )
     status, error = outcome_of(span, facts.error_message)
     fields = dict(facts.fields)
     run = Run(
@@ -89,13 +91,23 @@ def _metadata(span: SpanData, facts: Facts, found: FoundKind) -> dict[str, Json]
     held.update(leaves(kept))
     held.update(repr(count) for count in facts.usage.values())
     for name, value in span.attributes.items():
-        if name in facts.used and held.issuperset(leaves(parsed(value))):
+        if name in facts.used and _is_held(value, held):
             continue
         if name == found.source and found.native in held and value == found.native:
             continue
         free = name not in _OWN and (name not in kept or kept[name] == value)
         kept[name if free else f"attributes.{name}"] = value
     return kept | {OTEL: _otel(span, found)}
+
+
+def _is_held(value: Json, held: set[str]) -> bool:
+    """Whether all an attribute says is held elsewhere, JSON inside its texts read or not."""
+    if isinstance(value, str) and value in held:
+        return True
+    return all(
+        leaf in held or (parsed(leaf) is not leaf and held.issuperset(leaves(parsed(leaf))))
+        for leaf in leaves(parsed(value))
+    )
 
 
 def _otel(span: SpanData, found: FoundKind) -> dict[str, Json]:

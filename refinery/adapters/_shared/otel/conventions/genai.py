@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from refinery.adapters._shared.otel.envelopes import unwrapped
 from refinery.adapters._shared.otel.facts import Facts
-from refinery.adapters._shared.otel.values import indexed, parsed
+from refinery.adapters._shared.otel.values import indexed, parsed, whole_number
 from refinery.model.trace import Json, RunKind
 
 _NOT_PARAMS = ("model",)
@@ -59,7 +59,8 @@ def _tool_call(facts: Facts) -> None:
 
 def _messages(facts: Facts) -> None:
     system = facts.first("gen_ai.system_instructions")
-    given = facts.first("gen_ai.input.messages", "pydantic_ai.all_messages")
+    given = facts.first("gen_ai.input.messages")
+    given = _asked_of_agent(facts) if given is None else given
     asked = given if given is not None else _numbered(facts, "gen_ai.prompt")
     if asked is None:
         asked = facts.first("gen_ai.prompt")
@@ -74,6 +75,19 @@ def _messages(facts: Facts) -> None:
     if answered is None:
         answered = facts.first("final_result", "gen_ai.completion")
     facts.put("outputs", {"messages": answered} if isinstance(answered, list) else answered)
+
+
+def _asked_of_agent(facts: Facts) -> Json:
+    """What pydantic-ai's agent was asked: its whole conversation up to the first new answer."""
+    whole = facts.take("pydantic_ai.all_messages")
+    if not isinstance(whole, list):
+        return whole
+    begun = whole_number(facts.attributes.get("pydantic_ai.new_message_index")) or 0
+    for place, message in enumerate(whole):
+        is_answer = isinstance(message, Mapping) and message.get("role") == "assistant"
+        if place >= begun and is_answer:
+            return whole[:place]
+    return whole
 
 
 def _numbered(facts: Facts, prefix: str) -> list[Json] | None:

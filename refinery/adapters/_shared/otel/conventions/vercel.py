@@ -65,7 +65,7 @@ def _tool_call(call: Json) -> Json:
     """A call in the words the other vendors use, the SDK's own kept beside."""
     if not isinstance(call, Mapping):
         return call
-    given = parsed(call.get("input", call.get("args")))
+    given = call.get("input", call.get("args"))
     words = {"id": call.get("toolCallId"), "name": call.get("toolName"), "args": given}
     rest = {k: v for k, v in call.items() if k not in ("toolCallId", "toolName", "args", "input")}
     return {**rest, **{name: value for name, value in words.items() if value is not None}}
