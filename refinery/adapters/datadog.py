@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 from refinery import clock
 from refinery.adapters._shared import datadog_spans, remote, remote_address
 from refinery.adapters._shared.http import Address, Service, base, origin
-from refinery.adapters._shared.remote import Labelled, as_name, as_object, iso_of
+from refinery.adapters._shared.plain import as_name, as_object
+from refinery.adapters._shared.remote import Labelled, iso_of
 from refinery.errors import CredentialsError, InputError, NotFoundError, TraceFormatError
 from refinery.model.trace import Json, Trace
 

@@ -16,7 +16,8 @@ from refinery.adapters._shared import remote, remote_address
 from refinery.adapters._shared.http import Address, Service, base
 from refinery.adapters._shared.langfuse_api import LangfuseApi
 from refinery.adapters._shared.langfuse_runs import labelled_of
-from refinery.adapters._shared.remote import Labelled, as_name, as_object, as_objects
+from refinery.adapters._shared.plain import as_name, as_object, as_objects
+from refinery.adapters._shared.remote import Labelled
 from refinery.errors import CredentialsError, InputError, TraceFormatError
 from refinery.model.trace import Json, Trace
 

@@ -17,7 +17,8 @@ from refinery.adapters._shared import remote, remote_address
 from refinery.adapters._shared.http import Address, Service, base
 from refinery.adapters._shared.mlflow_api import MlflowApi, native_of
 from refinery.adapters._shared.mlflow_traces import labelled_of
-from refinery.adapters._shared.remote import Labelled, as_name, as_object
+from refinery.adapters._shared.plain import as_name, as_object
+from refinery.adapters._shared.remote import Labelled
 from refinery.errors import InputError, TraceFormatError
 from refinery.model.trace import Trace
 

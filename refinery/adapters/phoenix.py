@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
-from refinery.adapters._shared import phoenix_spans, reading, remote, remote_address
+from refinery.adapters._shared import phoenix_spans, plain, reading, remote, remote_address
 from refinery.adapters._shared.http import Address, Service, base
 from refinery.adapters._shared.otel.spans import SpanData, trace_uuid
 from refinery.adapters._shared.phoenix_api import PhoenixApi, no_such_project
@@ -162,7 +162,7 @@ class PhoenixService:
         projects = self._api.projects()
         first = [item for item in projects if named in (item.get("id"), item.get("name"))]
         for project in first or projects:
-            key, name = str(project.get("id")), remote.as_text(project.get("name"))
+            key, name = str(project.get("id")), plain.as_text(project.get("name"))
             if items := self._api.spans(key, trace_id):
                 return self._trace(key, name, trace_id, items)
         raise NotFoundError(
@@ -196,7 +196,7 @@ class PhoenixService:
         found = next((p for p in known if wanted in (p.get("id"), p.get("name"))), None)
         if found is None:
             raise no_such_project(wanted)
-        key, name = str(found.get("id")), remote.as_text(found.get("name"))
+        key, name = str(found.get("id")), plain.as_text(found.get("name"))
         ids = self._api.trace_ids(key, since_ns, until_ns, only_failed)
         for trace_id in islice(ids, limit):
             if items := self._api.spans(key, trace_id):

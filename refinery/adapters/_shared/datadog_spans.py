@@ -7,9 +7,8 @@ for the parent of a root.
 
 from collections.abc import Iterator, Mapping
 
-from refinery.adapters._shared import remote
-from refinery.adapters._shared.remote import (
-    Labelled,
+from refinery.adapters._shared import plain, remote
+from refinery.adapters._shared.plain import (
     as_count,
     as_list,
     as_name,
@@ -17,6 +16,7 @@ from refinery.adapters._shared.remote import (
     as_objects,
     as_text,
 )
+from refinery.adapters._shared.remote import Labelled
 from refinery.errors import TraceFormatError
 from refinery.model.trace import Feedback, Json, Run, RunError, RunKind, RunStatus, Trace, Usage
 
@@ -154,9 +154,9 @@ def _content(value: Json) -> Json:
     """What went in or out: a text, JSON in a text, or messages and documents as an object."""
     told = as_object(value)
     if not told:
-        return remote.unpacked(value)
+        return plain.unpacked(value)
     kept = {name: entry for name, entry in told.items() if entry not in (None, "", [])}
-    return remote.unpacked(kept["value"]) if set(kept) == {"value"} else kept or None
+    return plain.unpacked(kept["value"]) if set(kept) == {"value"} else kept or None
 
 
 def _params(metadata: Mapping[str, Json]) -> dict[str, Json] | None:
@@ -181,7 +181,7 @@ def _feedback(item: Mapping[str, Json], native: str) -> Iterator[Feedback]:
             trace_id=remote.trace_id_of(SOURCE, native),
             run_id=remote.run_id_of(SOURCE, native, span),
             key=name,
-            score=remote.as_score(value),
+            score=plain.as_score(value),
             value=as_text(told.get("assessment")) or value,
             comment=as_text(told.get("reasoning")),
             source="api",

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from refinery.adapters._shared.http import NoSuchRouteError, Service
-from refinery.adapters._shared.remote import as_name, as_object, as_objects, iso_of
+from refinery.adapters._shared.plain import as_name, as_object, as_objects
+from refinery.adapters._shared.remote import iso_of
 from refinery.errors import NotFoundError
 from refinery.model.trace import Json
 

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from refinery.adapters._shared import remote
+from refinery.adapters._shared import plain, remote
 from refinery.adapters._shared.langfuse_usage import cost_of, usage_of
-from refinery.adapters._shared.remote import Labelled, as_name, as_object, as_text, unpacked
+from refinery.adapters._shared.plain import as_name, as_object, as_text, unpacked
+from refinery.adapters._shared.remote import Labelled
 from refinery.errors import TraceFormatError
 from refinery.model.trace import Feedback, Json, Run, RunKind, RunStatus, Trace
 
@@ -221,7 +222,7 @@ def _with_trace(runs: tuple[Run, ...], trace: Mapping[str, Json]) -> tuple[Run, 
     metadata = dict(root.metadata or {})
     if rest:
         metadata[SOURCE] = {**as_object(metadata.get(SOURCE)), "trace": rest}
-    tags = [tag for tag in remote.as_list(trace.get("tags")) if isinstance(tag, str)]
+    tags = [tag for tag in plain.as_list(trace.get("tags")) if isinstance(tag, str)]
     told = replace(
         root, inputs=own["input"], outputs=own["output"], tags=tags or None, metadata=metadata
     )
@@ -242,7 +243,7 @@ def _feedback(score: Mapping[str, Json], native: str) -> Feedback | None:
     if of_trace != native or name is None or key is None:
         return None
     span = as_name(observation)
-    value, number = score.get("value"), remote.as_score(score.get("value"))
+    value, number = score.get("value"), plain.as_score(score.get("value"))
     text = as_text(score.get("stringValue")) or as_text(value)
     is_correction = str(score.get("dataType") or "").upper() == "CORRECTION"
     return Feedback(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from decimal import Decimal
 
-from refinery.adapters._shared.remote import as_cost, as_count, as_object
+from refinery.adapters._shared.plain import as_cost, as_count, as_object
 from refinery.model.trace import Json, Usage
 
 _INPUT = ("input", "prompt_tokens", "input_tokens", "promptTokens")

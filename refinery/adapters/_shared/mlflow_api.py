@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from refinery.adapters._shared.http import NoSuchRouteError, Service
 from refinery.adapters._shared.mlflow_traces import hex_of
-from refinery.adapters._shared.remote import as_name, as_object, as_objects
+from refinery.adapters._shared.plain import as_name, as_object, as_objects
 from refinery.errors import InputError, NotFoundError
 from refinery.model.trace import Json
 

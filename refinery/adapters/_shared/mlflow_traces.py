@@ -11,12 +11,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from refinery.adapters._shared import remote
+from refinery.adapters._shared import plain, remote
 from refinery.adapters._shared.otel import documents
 from refinery.adapters._shared.otel.limits import Budget
 from refinery.adapters._shared.otel.mapping import run_of_span
 from refinery.adapters._shared.otel.spans import SpanData, run_uuid, trace_uuid
-from refinery.adapters._shared.remote import Labelled, as_name, as_object, as_objects, as_text
+from refinery.adapters._shared.plain import as_name, as_object, as_objects, as_text
+from refinery.adapters._shared.remote import Labelled
 from refinery.errors import TraceFormatError
 from refinery.model.trace import Feedback, Json, Run, RunKind, RunStatus, Trace
 
@@ -57,22 +58,22 @@ def _traces(document: Json) -> Iterator[tuple[dict[str, Json], list[dict[str, Js
     whole = as_object(document)
     if isinstance(whole.get("traces"), list):
         yield from _traces(whole["traces"])
-    elif (inner := as_object(remote.unpacked(whole.get("trace")))) and inner is not whole:
+    elif (inner := as_object(plain.unpacked(whole.get("trace")))) and inner is not whole:
         yield from ((_beside(info, whole), spans) for info, spans in _traces(inner))
     elif isinstance(whole.get("trace_info"), Mapping):
         yield as_object(whole["trace_info"]), as_objects(whole.get("spans"))
     elif isinstance(whole.get("info"), Mapping):
-        held = as_object(remote.unpacked(whole.get("data")))
+        held = as_object(plain.unpacked(whole.get("data")))
         yield as_object(whole["info"]), as_objects(held.get("spans"))
     elif _native_id(whole):
-        yield whole, as_objects(remote.unpacked(whole.get("spans")))
+        yield whole, as_objects(plain.unpacked(whole.get("spans")))
     else:
         yield {}, []
 
 
 def _beside(info: dict[str, Json], row: Mapping[str, Json]) -> dict[str, Json]:
     """A record with what a row of the client's table says beside it."""
-    said = as_objects(remote.unpacked(row.get("assessments")))
+    said = as_objects(plain.unpacked(row.get("assessments")))
     return {**info, "assessments": said} if said and not info.get("assessments") else info
 
 
@@ -146,7 +147,7 @@ def _summary(info: Mapping[str, Json], digits: str) -> Run:
     """One run that stands for a trace whose spans are not told."""
     start = remote.ns_of(info.get("request_time"))
     for name in ("timestamp_ms", "request_time"):
-        stamp = remote.as_count(info.get(name))
+        stamp = plain.as_count(info.get(name))
         if start is None and stamp is not None and stamp < 2**43:
             start = stamp * _MILLISECOND_NS
     # The time is cut to milliseconds. Its last nanosecond sorts after the root span, should that
@@ -169,13 +170,13 @@ def _summary(info: Mapping[str, Json], digits: str) -> Run:
 
 
 def _preview(info: Mapping[str, Json], *names: str) -> Json:
-    return next((remote.unpacked(info[name]) for name in names if info.get(name)), None)
+    return next((plain.unpacked(info[name]) for name in names if info.get(name)), None)
 
 
 def _duration_ns(info: Mapping[str, Json]) -> int | None:
     for name in ("execution_duration_ms", "execution_time_ms", "execution_duration"):
         value = info.get(name)
-        if (count := remote.as_count(value)) is not None and count < 2**40:
+        if (count := plain.as_count(value)) is not None and count < 2**40:
             return count * _MILLISECOND_NS
         if isinstance(value, str) and (found := _DURATION.match(value)):
             return int(float(found[1]) * 1e9)
@@ -195,7 +196,7 @@ def _with_info(runs: tuple[Run, ...], info: Mapping[str, Json]) -> tuple[Run, ..
         "state": info.get("state") or info.get("status"),
         "client_request_id": info.get("client_request_id"),
         "tags": {k: v for k, v in tags.items() if k != "mlflow.artifactLocation"},
-        "trace_metadata": {k: remote.unpacked(v) for k, v in told.items() if k not in _HELD},
+        "trace_metadata": {k: plain.unpacked(v) for k, v in told.items() if k not in _HELD},
     }
     kept = {name: value for name, value in ours.items() if value not in (None, "", {})}
     metadata = dict(root.metadata or {})
@@ -239,7 +240,7 @@ def _feedback(item: Mapping[str, Json], digits: str) -> Feedback | None:
         trace_id=trace_uuid(digits),
         run_id=run_uuid(digits, span) if span else None,
         key=name,
-        score=remote.as_score(value),
+        score=plain.as_score(value),
         value=value,
         comment=as_text(item.get("rationale")),
         correction=right,
@@ -250,7 +251,7 @@ def _feedback(item: Mapping[str, Json], digits: str) -> Feedback | None:
 
 def _created(item: Mapping[str, Json]) -> int:
     told = remote.ns_of(item.get("create_time"))
-    stamp = remote.as_count(item.get("create_time_ms"))
+    stamp = plain.as_count(item.get("create_time_ms"))
     if told is None and stamp is not None and stamp < 2**43:
         told = stamp * _MILLISECOND_NS
     return told or 0

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from refinery.adapters._shared import remote
+from refinery.adapters._shared import plain, remote
 from refinery.adapters._shared.otel import documents
 from refinery.adapters._shared.otel.limits import Budget
 from refinery.adapters._shared.otel.mapping import run_of_span
 from refinery.adapters._shared.otel.spans import SpanData, run_uuid, trace_uuid
-from refinery.adapters._shared.remote import as_object, as_objects, as_text
+from refinery.adapters._shared.plain import as_object, as_objects, as_text
 from refinery.errors import TraceFormatError
 from refinery.model.trace import Feedback, Json, Run, RunError
 from refinery.model.walk import MAX_DEPTH
@@ -79,7 +79,7 @@ def feedback_of(item: Mapping[str, Json], trace_id: str) -> Feedback | None:
         trace_id: hexadecimal id of the trace it belongs to.
     """
     result, name = as_object(item.get("result")), as_text(item.get("name"))
-    native = remote.as_name(item.get("id"))
+    native = plain.as_name(item.get("id"))
     if name is None or native is None:
         return None
     span = as_text(item.get("span_id"))
@@ -90,7 +90,7 @@ def feedback_of(item: Mapping[str, Json], trace_id: str) -> Feedback | None:
         trace_id=own,
         run_id=run_id,
         key=name,
-        score=remote.as_score(result.get("score")),
+        score=plain.as_score(result.get("score")),
         value=as_text(result.get("label")),
         comment=as_text(result.get("explanation")),
         source={"human": "human", "llm": "llm", "code": "code"}.get(
@@ -153,7 +153,7 @@ def _of_row(row: Mapping[str, Json]) -> dict[str, Json]:
     told = {name: row.get(name) for name in ("name", "span_kind", "parent_id", "start_time")}
     ends = {name: row.get(name) for name in ("end_time", "status_code", "status_message")}
     context = {"trace_id": row.get("context.trace_id"), "span_id": row.get("context.span_id")}
-    events = remote.unpacked(row.get("events"))
+    events = plain.unpacked(row.get("events"))
     return {**told, **ends, "context": context, "events": events, "attributes": attributes}
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from refinery.adapters._shared.remote import as_object
+from refinery.adapters._shared.plain import as_object
 from refinery.errors import PluginError, TraceFormatError
 from refinery.model.trace import Json
 
