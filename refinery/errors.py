@@ -10,6 +10,7 @@ RefineryError            1
 ├── NotFoundError        5   nothing matched
 ├── BudgetError          6   money, tokens or time ran out
 ├── RefusedError         7   a safety rule, an approval or the sandbox said no
+│   └── ConflictError    7   what a change wrote was written over since
 ├── ModelError           1   a model did not answer, or answered nonsense
 ├── EditError            1   an edit does not fit the source it was written for
 └── ReplayError          1   the agent could not be replayed
@@ -97,6 +98,20 @@ class RefusedError(RefineryError):
     """A safety rule, an approval or the sandbox said no."""
 
     exit_code = ExitCode.REFUSED
+
+
+class ConflictError(RefusedError):
+    """What a change wrote was written over since, so it cannot be taken back alone.
+
+    `versions` holds the place before the change, as it wrote it, and as it is now; None when
+    there is no text to show.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str = "", versions: tuple[str, str, str] | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.versions = versions
 
 
 class ModelError(RefineryError):

@@ -8,13 +8,14 @@ force, `reset`, `checkout`, `clean` or `stash`.
 from pathlib import Path
 
 from refinery.codebase import journal as journals
-from refinery.codebase.merging import merge
+from refinery.codebase.merging import take_back
 from refinery.codebase.patches import build
 from refinery.codebase.recovery import recover_all
 from refinery.codebase.repository import Repository
 from refinery.codebase.transaction import Request, find_target, perform
 from refinery.codebase.tree import EXECUTABLE, REGULAR
-from refinery.errors import InputError, NotFoundError, RefusedError
+from refinery.codebase.unpicking import Conflict
+from refinery.errors import ConflictError, InputError, NotFoundError, RefusedError
 from refinery.model.patch import FileChange, Patch
 
 
@@ -62,13 +63,13 @@ def revert(
 ) -> str:
     """Take one commit back as a new commit and return its hash.
 
-    Lines that others changed since stay; a file that nobody changed since is byte for byte what
-    it was.
+    What others wrote since stays, also within the same lines; a file that nobody changed since is
+    byte for byte what it was.
 
     Raises:
         NotFoundError: the branch does not hold the commit, or has it taken back already.
         InputError: as `apply`; or the commit is a merge or the first one.
-        RefusedError: the same lines were changed since. Nothing is changed: the branch keeps the
+        ConflictError: the same words were changed since. Nothing is changed: the branch keeps the
             newer version, history the older.
     """
     with journals.locked(journal):
@@ -77,7 +78,8 @@ def revert(
         tip = repository.resolve(f"refs/heads/{branch}" if branch else "HEAD")
         changes = reverse(repository, commit, tip)
         target = find_target(repository, branch, tip)
-        return perform(repository, Request(changes, message, target), journal)
+        request = Request(changes, message, target, takes_back=True)
+        return perform(repository, request, journal)
 
 
 def reverse(repository: Repository, commit: str, tip: str = "HEAD") -> tuple[FileChange, ...]:
@@ -116,13 +118,17 @@ def _restored(
     old, new, now = versions
     if now in (new, old):
         return old
-    joined = None
-    if old is not None and new is not None and now is not None:
-        joined = merge(repository.git, new, now, old)
-    if joined is None:
-        raise RefusedError(
-            f"{path} was changed again in the same lines since, it cannot be taken back alone",
+    if old is None or new is None or now is None:
+        raise ConflictError(
+            f"{path} was made or removed by the change and edited since",
             hint=f"nothing was changed; compare with: git log -p -- {path}",
+        )
+    joined = take_back(repository.git, path, new, now, old)
+    if isinstance(joined, Conflict):
+        raise ConflictError(
+            f"{path} was changed again in the same words since, it cannot be taken back alone",
+            hint=f"nothing was changed; compare with: git log -p -- {path}",
+            versions=(joined.before, joined.written, joined.now),
         )
     return joined
 

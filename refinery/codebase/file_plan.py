@@ -4,7 +4,7 @@ A file exists three times: in the commit, in the index (staged) and in the work 
 the commit is made in each of the other two as well, by a three-way merge when they differ.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from refinery.codebase import journal
@@ -31,8 +31,15 @@ class PlannedFile:
     """Whether a new file is to be executable."""
 
 
+Join = Callable[[Git, bytes, bytes, bytes], bytes | None]
+"""Makes a change from the first version to the third in the second; None when it cannot."""
+
+
 def plan_files(
-    repository: Repository, changes: Sequence[FileChange], blobs: dict[str, tuple[str, str | None]]
+    repository: Repository,
+    changes: Sequence[FileChange],
+    blobs: dict[str, tuple[str, str | None]],
+    join: Join = merge,
 ) -> list[PlannedFile]:
     """What becomes of the changed files in the index and the work tree.
 
@@ -40,6 +47,7 @@ def plan_files(
         repository: its HEAD holds every `before`.
         changes: the files.
         blobs: mode and new blob by path; blob None removes the path.
+        join: how the change is made in versions that differ from the committed one.
 
     Raises:
         RefusedError: uncommitted work touches the same lines, or a file is not ours to change.
@@ -58,7 +66,7 @@ def plan_files(
             index_after = f"{mode} {blob}" if blob else None
         else:
             after, index_after = _both(
-                repository.git, change, (committed.blob, blob), (now, entry)
+                repository.git, change, (committed.blob, blob), (now, entry), join
             )
         step = Step(
             change.path,
@@ -76,6 +84,7 @@ def _both(
     change: FileChange,
     blobs: tuple[str, str],
     present: tuple[WorkFile | None, IndexEntry | None],
+    join: Join,
 ) -> tuple[bytes, str]:
     """New content of the work file and new index entry of a file that stays."""
     path, (old_blob, new_blob), (now, entry) = change.path, blobs, present
@@ -85,16 +94,14 @@ def _both(
     index_blob = new_blob
     if entry.blob != old_blob:
         kept = git.run("cat-file", "blob", entry.blob)
-        index_blob = write_blob(
-            git, _merged(git, path, (change.before or b"", kept, change.after or b""), "staged")
-        )
+        versions = (change.before or b"", kept, change.after or b"")
+        index_blob = write_blob(git, _checked(join(git, *versions), path, "staged"))
     base, theirs = as_checked_out(git, path, old_blob), as_checked_out(git, path, new_blob)
-    after = _merged(git, path, (base, now.content, theirs), "uncommitted")
+    after = _checked(join(git, base, now.content, theirs), path, "uncommitted")
     return after, f"{entry.mode} {index_blob}"
 
 
-def _merged(git: Git, path: str, versions: tuple[bytes, bytes, bytes], what: str) -> bytes:
-    joined = merge(git, *versions)
+def _checked(joined: bytes | None, path: str, what: str) -> bytes:
     if joined is None:
         raise RefusedError(
             f"your {what} changes of {path} touch the same lines as the patch",

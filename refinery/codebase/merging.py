@@ -4,6 +4,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from refinery.codebase.git import Git, GitError
+from refinery.codebase.unpicking import Conflict, unpick
 
 
 def merge(git: Git, base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
@@ -28,6 +29,22 @@ def merge(git: Git, base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
             return git.run("merge-file", "-p", "--quiet", *names)
         except GitError:
             return None  # it ends with the number of conflicts
+
+
+def take_back(git: Git, path: str, written: bytes, now: bytes, before: bytes) -> bytes | Conflict:
+    """The present content of a file without a change: by lines, else by words."""
+    joined = merge(git, written, now, before)
+    if joined is not None:
+        return joined
+    if b"\0" in now + written + before:
+        return Conflict(path, "", "", "")
+    return unpick(path, _with_endings_of(now, written), _with_endings_of(now, before), now)
+
+
+def merge_or_unpick(git: Git, base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
+    """Like `merge`, but by words where lines touch; for undoing a change in a work tree."""
+    found = take_back(git, "", base, ours, theirs)
+    return None if isinstance(found, Conflict) else found
 
 
 def _with_endings_of(model: bytes, content: bytes) -> bytes:

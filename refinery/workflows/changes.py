@@ -3,7 +3,7 @@
 The ledger gets an entry before the commit (`approved`) and one after it (`committed`), so that a
 process killed in between leaves a trace: `recover` finds the commit by its trailer and closes
 the entry, or says that it was never made (`abandoned`). A roll-back is a commit of its own with
-the entries `rolling back` and `rolled back`.
+the entries `rolling back` and `rolled back`; so is doing it again (`redoing`, `redone`).
 """
 
 import textwrap
@@ -22,6 +22,9 @@ from refinery.safety.ledger import Ledger
 
 APPROVED, COMMITTED, ABANDONED = "approved", "committed", "abandoned"
 ROLLING_BACK, ROLLED_BACK = "rolling back", "rolled back"
+APPLIED = "applied"
+"""State of a change that is in force; one that is not is `rolled back`."""
+REDOING, REDONE = "redoing", "redone"
 SUBJECT_LENGTH = 72
 """Longest first line of a commit message; git's own tools cut longer ones."""
 
@@ -84,13 +87,13 @@ def history(home: Path) -> list[Change]:
     found: dict[str, Change] = {}
     for entry in _ledger(home).entries():
         change = decode(Change, entry.body["change"])
-        if entry.kind in (COMMITTED, ROLLED_BACK):
+        if entry.kind in (COMMITTED, ROLLED_BACK, REDONE):
             found[change.change_id] = change
     return sorted(found.values(), key=lambda change: -change.created_ns)
 
 
-def find(home: Path, text: str = "latest") -> Change:
-    """The change of an id, a unique prefix of one, or the newest that is still applied.
+def find(home: Path, text: str = "latest", state: str = APPLIED) -> Change:
+    """The change of an id, a unique prefix of one, or the newest in a state.
 
     Raises:
         NotFoundError: there is none.
@@ -98,10 +101,11 @@ def find(home: Path, text: str = "latest") -> Change:
     """
     changes = history(home)
     if text == "latest":
-        applied = [change for change in changes if change.state == "applied"]
-        if not applied:
-            raise NotFoundError("no change to roll back", hint="see `refinery history`")
-        return applied[0]
+        fitting = [change for change in changes if change.state == state]
+        if not fitting:
+            what = "roll back" if state == APPLIED else "do again"
+            raise NotFoundError(f"no change to {what}", hint="see `refinery history`")
+        return fitting[0]
     fitting = [
         c for c in changes if text in (c.change_id, c.commit) or c.change_id.startswith(text)
     ]
@@ -114,13 +118,14 @@ def find(home: Path, text: str = "latest") -> Change:
 
 
 def preview(repository: Repository, change: Change) -> tuple[FileChange, ...]:
-    """What a roll-back would write; changes nothing.
+    """What a roll-back would write, or doing again what was rolled back; changes nothing.
 
     Raises:
         NotFoundError: the change is not on the branch, or was taken back already.
-        RefusedError: the same lines were changed since.
+        RefusedError: the same words were changed since.
     """
-    return commits.reverse(repository, change.commit, _other_branch(repository, change) or "HEAD")
+    undone = change.commit if change.state == APPLIED else change.reverted_by or change.commit
+    return commits.reverse(repository, undone, _other_branch(repository, change) or "HEAD")
 
 
 def rollback(repository: Repository, home: Path, change_id: str = "latest") -> Change:
@@ -131,7 +136,7 @@ def rollback(repository: Repository, home: Path, change_id: str = "latest") -> C
         RefusedError: the same lines were changed since. Nothing is changed.
     """
     change = find(home, change_id)
-    if change.state != "applied":
+    if change.state != APPLIED:
         raise NotFoundError(
             f"{change.change_id} has been rolled back already", hint="see `refinery history`"
         )
@@ -148,8 +153,37 @@ def rollback(repository: Repository, home: Path, change_id: str = "latest") -> C
     except RefineryError:
         ledger.append(COMMITTED, {"change": encode(change)})
         raise
-    change = replace(change, state="rolled back", reverted_by=made)
+    change = replace(change, state=ROLLED_BACK, reverted_by=made)
     ledger.append(ROLLED_BACK, {"change": encode(change)})
+    return change
+
+
+def redo(repository: Repository, home: Path, change_id: str = "latest") -> Change:
+    """Make a change again that was rolled back, as a new commit that keeps later work.
+
+    Raises:
+        NotFoundError: no such change, or it is not rolled back.
+        RefusedError: the same words were changed since. Nothing is changed.
+    """
+    change = find(home, change_id, ROLLED_BACK)
+    if change.state != ROLLED_BACK or change.reverted_by is None:
+        raise NotFoundError(
+            f"{change.change_id} is not rolled back", hint="see `refinery history`"
+        )
+    undone = change.reverted_by
+    trailers = {"Refinery-Trace": change.trace_id, "Refinery-Redoes": change.change_id}
+    message = _message(f"Redo: {change.title}", f"Makes commit {change.commit} again.", trailers)
+    branch = _other_branch(repository, change)
+    commits.reverse(repository, undone, branch or "HEAD")
+    ledger = _ledger(home)
+    ledger.append(REDOING, {"change": encode(change)})
+    try:
+        made = commits.revert(repository, undone, message, home / "journal", branch=branch)
+    except RefineryError:
+        ledger.append(ROLLED_BACK, {"change": encode(change)})
+        raise
+    change = replace(change, state=APPLIED, commit=made, reverted_by=None)
+    ledger.append(REDONE, {"change": encode(change)})
     return change
 
 
@@ -166,7 +200,7 @@ def recover(repository: Repository, home: Path) -> list[str]:
     open_entries: dict[str, tuple[str, Change]] = {}
     for entry in ledger.entries():
         change = decode(Change, entry.body["change"])
-        if entry.kind in (APPROVED, ROLLING_BACK):
+        if entry.kind in (APPROVED, ROLLING_BACK, REDOING):
             open_entries[change.change_id] = (entry.kind, change)
         else:
             open_entries.pop(change.change_id, None)
@@ -184,11 +218,19 @@ def _close(repository: Repository, ledger: Ledger, kind: str, change: Change) ->
             return f"{change.change_id} was approved but never committed"
         ledger.append(COMMITTED, {"change": encode(replace(change, commit=made))})
         return f"{change.change_id} was committed as {made[:12]}; the ledger says so now"
-    made = _commit_of(repository, "Refinery-Reverts", change.change_id)
+    if kind == REDOING:
+        made = _commit_of(repository, "Refinery-Redoes", change.change_id, change.reverted_by)
+        if made is None:
+            ledger.append(ROLLED_BACK, {"change": encode(change)})
+            return f"{change.change_id} was to be done again, which did not happen"
+        done = replace(change, state=APPLIED, commit=made, reverted_by=None)
+        ledger.append(REDONE, {"change": encode(done)})
+        return f"{change.change_id} was done again by {made[:12]}; the ledger says so now"
+    made = _commit_of(repository, "Refinery-Reverts", change.change_id, change.commit)
     if made is None:
         ledger.append(COMMITTED, {"change": encode(change)})
         return f"{change.change_id} was to be rolled back, which did not happen"
-    done = replace(change, state="rolled back", reverted_by=made)
+    done = replace(change, state=ROLLED_BACK, reverted_by=made)
     ledger.append(ROLLED_BACK, {"change": encode(done)})
     return f"{change.change_id} was rolled back by {made[:12]}; the ledger says so now"
 
@@ -198,11 +240,14 @@ def _other_branch(repository: Repository, change: Change) -> str | None:
     return change.branch if change.branch not in (repository.branch(), "HEAD") else None
 
 
-def _commit_of(repository: Repository, trailer: str, change_id: str) -> str | None:
-    """The newest commit with that trailer; None when it was never made."""
+def _commit_of(
+    repository: Repository, trailer: str, change_id: str, after: str | None = None
+) -> str | None:
+    """The newest commit with that trailer, after another when one is named; None: never made."""
     text = f"{trailer}: {change_id}"
     wanted = ("--fixed-strings", f"--grep={text}", "--format=%H %(trailers:only,unfold)%x00")
-    for item in repository.git.text("log", "--all", *wanted).split("\0"):
+    since = [f"^{after}"] if after else []
+    for item in repository.git.text("log", "--all", *wanted, *since).split("\0"):
         commit, _, trailers = item.strip().partition(" ")
         if text in trailers.splitlines():
             return commit

@@ -94,7 +94,7 @@ def test_rollback_of_lines_changed_since_is_refused(change: Change, folder: Path
     refused = call("rollback", "--yes", "--json")
 
     assert refused.code == ExitCode.REFUSED
-    assert refused.json["error"]["code"] == "refused"
+    assert refused.json["error"]["code"] == "conflict"
 
 
 def test_commands_outside_a_repository_say_so(isolated: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from refinery.codebase.commit import apply, revert
 from refinery.codebase.repository import Repository
 from refinery.codebase.worktree import read_file, remove_file, replace_file
-from refinery.errors import InputError, RefusedError
+from refinery.errors import ConflictError, InputError, RefusedError
 from refinery.model.patch import FileChange, Patch
 from tests.codebase.applying import AFTER, BEFORE, apply_to, assert_whole, patch_of
 from tests.kits.repositories import commit_all, git, make_repository, write_files
@@ -242,14 +242,35 @@ def test_a_folder_that_cannot_be_written_takes_everything_back(
 
 def test_revert_of_lines_changed_since_is_refused(folder: Path, journal: Path) -> None:
     commit = apply_to(folder, journal)
-    write_files(folder, {"agent.py": AFTER.replace("TWO", "TWO!")})
+    write_files(folder, {"agent.py": AFTER.replace("TWO", "TWICE")})
     later = commit_all(folder, "later")
 
-    with pytest.raises(RefusedError, match="changed again in the same lines"):
+    with pytest.raises(ConflictError, match="changed again in the same words") as refused:
         revert(Repository.open(folder), commit, "back", journal)
 
     assert git(folder, "rev-parse", "HEAD").strip() == later
-    assert "TWO!" in (folder / "agent.py").read_text()
+    assert "TWICE" in (folder / "agent.py").read_text()
+    assert refused.value.versions == ("two\n", "TWO\n", "TWICE\n")
+
+
+def test_words_of_others_in_a_reverted_line_stay(folder: Path, journal: Path) -> None:
+    commit = apply_to(folder, journal)
+    write_files(folder, {"agent.py": AFTER.replace("TWO", "TWO and more")})
+    commit_all(folder, "later")
+
+    revert(Repository.open(folder), commit, "back", journal)
+
+    assert (folder / "agent.py").read_text() == BEFORE.replace("two", "two and more")
+
+
+def test_uncommitted_words_in_a_reverted_line_stay(folder: Path, journal: Path) -> None:
+    commit = apply_to(folder, journal)
+    write_files(folder, {"agent.py": AFTER.replace("TWO", "TWO and more")})
+
+    revert(Repository.open(folder), commit, "back", journal)
+
+    assert (folder / "agent.py").read_text() == BEFORE.replace("two", "two and more")
+    assert git(folder, "show", "HEAD:agent.py") == BEFORE
 
 
 def test_a_file_written_in_the_last_moment_is_not_replaced(folder: Path, tmp_path: Path) -> None:

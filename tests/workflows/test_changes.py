@@ -109,7 +109,7 @@ def test_a_rollback_against_later_work_is_refused_and_stays_applied(folder: Path
     write_files(folder, {"agent.py": BEFORE.replace("two", "2")})
     commit_all(folder, "mine")
 
-    with pytest.raises(RefusedError, match="same lines"):
+    with pytest.raises(RefusedError, match="same words"):
         changes.rollback(Repository.open(folder), home_of(folder))
 
     assert changes.history(home_of(folder)) == [change]
@@ -194,3 +194,38 @@ def test_a_damaged_ledger_stops_everything(folder: Path) -> None:
 def test_no_changes_is_said(folder: Path) -> None:
     with pytest.raises(NotFoundError, match="no change to roll back"):
         changes.rollback(Repository.open(folder), home_of(folder))
+
+
+def test_redo_makes_the_change_again_and_keeps_later_work(folder: Path) -> None:
+    change = commit(folder)
+    after = (folder / "agent.py").read_text()
+    repository, home = Repository.open(folder), home_of(folder)
+    changes.rollback(repository, home)
+    (folder / "agent.py").write_text(BEFORE + "# mine\n")
+    commit_all(folder, "mine")
+
+    done = changes.redo(repository, home)
+
+    assert (folder / "agent.py").read_text() == after + "# mine\n"
+    assert (done.change_id, done.state, done.reverted_by) == (change.change_id, "applied", None)
+    assert changes.history(home) == [done]
+    trailers = git(folder, "log", "-1", "--format=%(trailers:only)")
+    assert f"Refinery-Redoes: {change.change_id}" in trailers
+    assert changes.rollback(repository, home).state == "rolled back"
+    assert (folder / "agent.py").read_text() == BEFORE + "# mine\n"
+    with pytest.raises(NotFoundError, match="is not rolled back"):
+        changes.redo(repository, home, commit(folder, "four", "FOUR").change_id)
+
+
+def test_a_redo_killed_before_the_ledger_knew_is_closed(folder: Path) -> None:
+    commit(folder)
+    repository, home = Repository.open(folder), home_of(folder)
+    changes.rollback(repository, home)
+    done = changes.redo(repository, home)
+    lines = (home / "ledger.jsonl").read_text().splitlines(keepends=True)
+    (home / "ledger.jsonl").write_text("".join(lines[:-1]))
+
+    said = changes.recover(repository, home)
+
+    assert "was done again" in said[0]
+    assert changes.history(home) == [done]

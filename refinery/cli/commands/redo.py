@@ -1,0 +1,38 @@
+"""Make a change again that was rolled back."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from refinery.cli import change_view, output
+
+EPILOG = """Examples:
+
+  refinery redo
+
+  refinery redo fix-8c1f0a2b --dry-run
+
+  refinery redo fix-8c1f --yes --json
+"""
+SETTINGS = {"epilog": EPILOG}
+
+
+def command(
+    ctx: typer.Context,
+    change: Annotated[
+        str,
+        typer.Argument(help="Id or unique prefix of a change; default: the newest rolled back."),
+    ] = "latest",
+    repo: Annotated[Path | None, typer.Option(help="Repository; default: this folder's.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json_output: output.JsonOption = False,
+) -> None:
+    """Make a change again that was rolled back, as a new commit, keeping later work."""
+    del ctx
+    from refinery.workflows import changes
+
+    task = change_view.Task("Make again", changes.ROLLED_BACK, changes.redo)
+    options = change_view.Options(repo, dry_run=dry_run, yes=yes, json_output=json_output)
+    change_view.perform(task, change, options)
