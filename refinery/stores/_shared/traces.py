@@ -94,7 +94,7 @@ def _nests(connection: sqlite3.Connection, trace: int, runs: Iterable[RunColumns
         if run.parent_id is not None:
             parents.add(run.parent_id)
         if run.is_counted and _exists(
-            connection, "trace = ? AND parent_id = ?", trace, run.run_id
+            connection, "parent_id = ? AND trace = ?", run.run_id, trace
         ):
             return True
     return any(
