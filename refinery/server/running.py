@@ -1,19 +1,114 @@
 """Runs the collector under uvicorn."""
 
 import asyncio
+import errno
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from refinery.errors import CredentialsError, InputError
+from refinery.server.app import create_app
 from refinery.server.config import ServeSettings
 from refinery.server.limits import CONNECTIONS, HEADER_BYTES
+from refinery.server.security import is_loopback
 
 GRACE_S = 8
 """Longest wait for open requests when the server ends."""
 
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\r\n"
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\r\n"
+
+
+def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM; what was acknowledged by then is in the store.
+
+    Args:
+        settings: what to serve, and where.
+        announce: called once with the server's address when it takes requests.
+
+    Raises:
+        CredentialsError: the address can be reached by others and no key is set.
+        InputError: the address cannot be used, e.g. its port is taken.
+        StoreError: the store cannot be used.
+    """
+    if settings.api_key is None and not is_loopback(settings.host):
+        raise CredentialsError(
+            f"{settings.host} can be reached by others, so clients need an API key",
+            hint="set REFINERY_API_KEY or give --api-key-file",
+        )
+    with _listening(settings) as listener:
+        os.umask(0o077)  # whatever a store writes is the user's alone
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+        config = uvicorn_config(create_app(settings), settings)
+        server = _Server(config, lambda: announce(_url(settings.host, listener)))
+        asyncio.run(server.serve(sockets=[listener]))
+
+
+@contextmanager
+def _listening(settings: ServeSettings) -> Iterator[socket.socket]:
+    """A socket that listens, so that a taken port is known before anything else is done."""
+    where = f"{settings.host}:{settings.port}"
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host.strip("[]"), settings.port, type=socket.SOCK_STREAM
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise InputError(f"cannot listen on {where}: {error}", hint="check --host") from error
+    with listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+            listener.listen(256)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise InputError(
+                    f"port {settings.port} of {settings.host} is in use by another program",
+                    hint="end it, or choose another port with --port (0: any free one)",
+                ) from error
+            raise InputError(
+                f"cannot listen on {where}: {error.strerror}", hint="check --host and --port"
+            ) from error
+        yield listener
+
+
+def _url(host: str, listener: socket.socket) -> str:
+    """The address clients of this machine use."""
+    port = listener.getsockname()[1]
+    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104  # compared only
+    return (
+        f"http://[{name}]:{port}" if ":" in name and "[" not in name else f"http://{name}:{port}"
+    )
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which ends quietly on a signal and says when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self.announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say so."""
+        await super().startup(sockets)
+        if self.started:
+            self.announce()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End gracefully on the first signal, at once on the second."""
+        # uvicorn's own would raise the signal again at the end: a requested end is no failure.
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
 
 
 class BoundedProtocol(HttpToolsProtocol):
