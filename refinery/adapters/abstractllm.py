@@ -114,7 +114,8 @@ def _unpacked(value: Json) -> Json:
 
 def _trace(row: Record, tables: _Tables) -> Trace:
     start = tables.clock.ns(row.get("timestamp", row.get("created_at")))
-    trace_id = foreign.stable_id(SOURCE, start, row.get("interaction_id"))
+    when = row.get("timestamp", row.get("created_at"))
+    trace_id = foreign.stable_id(SOURCE, when, row.get("interaction_id"))
     end = start + foreign.milliseconds(row.get("duration_ms")) if start is not None else None
     user = tables.users.get(str(row.get("user_id")), {})
     session = tables.sessions.get(str(row.get("session_id")), {})

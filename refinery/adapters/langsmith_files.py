@@ -103,6 +103,10 @@ def _from_export(whole: Json, path: Path) -> dict[str, _Gathered]:
     for number, item in enumerate(listed, start=1):
         if not isinstance(item, Mapping):
             raise TraceFormatError(f"{path} run {number} is no object", hint="correct the file")
+        if not isinstance(item.get("id"), str):
+            raise TraceFormatError(
+                f"{path} run {number} has no `id`", hint="are these runs of LangSmith?"
+            )
         run = to_run({**item, "trace_id": _trace_id(item)})
         gathered = found.setdefault(run.trace_id, _Gathered())
         gathered.project = gathered.project or _project(item, names)

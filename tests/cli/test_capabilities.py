@@ -64,4 +64,6 @@ def test_import_reads_times_in_the_zone_it_is_told(tmp_path: Path, talk: Path) -
     assert "did you mean Europe/Zurich?" in refused.stderr
     assert "UTC+05:30" in assumed.json["files"][0]["notes"][0]
     assert told.json["files"][0]["notes"] == []
-    assert told.json["new_runs"] == 3
+    assert (assumed.json["new_runs"], told.json["new_runs"]) == (3, 0)
+    shown = call("show", assumed.json["files"][0]["trace_ids"][0], "--json").json
+    assert shown["trace"]["end"].startswith("2026-01-02T14:04:02")

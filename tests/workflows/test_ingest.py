@@ -111,7 +111,7 @@ def test_a_format_may_be_named(workspace: Workspace, talk: Path, export: Path) -
     with pytest.raises(PluginError, match="mesages") as caught:
         ingest.import_files(workspace, [talk], "mesages")
     assert "messages" in caught.value.hint
-    with pytest.raises(InputError, match="reads a service"):
+    with pytest.raises(InputError, match="has no `id`"):
         ingest.import_files(workspace, [talk], "langsmith")
 
 

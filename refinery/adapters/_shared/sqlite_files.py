@@ -60,7 +60,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
                 yield connection
             finally:
                 connection.close()
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # a damaged schema is no text
         raise TraceFormatError(
             f"{path} is damaged or being written: {error}",
             hint="stop the program that writes it, or copy it again together with its -wal file",
