@@ -38,6 +38,11 @@ _current: ContextVar[Inside | None] = ContextVar("refinery_run", default=None)
 _model_call: "ContextVar[tuple[Book, str] | None]" = ContextVar("refinery_model", default=None)
 
 
+def enter_with(run_id: str, book: "Book", around: str | None) -> Mark:
+    """The same as `enter` for one who knows LangChain's run at work already."""
+    return _current.set(Inside(run_id, around, _current.get(), book))
+
+
 def enter(run_id: str, book: "Book | None" = None, *, is_reported: bool = False) -> Mark:
     """Make a run the one that runs begun from now on are children of.
 
@@ -72,8 +77,12 @@ def swap(inside: Inside | None) -> Inside | None:
 
 def current_run() -> str | None:
     """Id of the innermost run around the present code; None outside of all runs."""
+    return innermost(langchain_run())
+
+
+def innermost(theirs: str | None) -> str | None:
+    """The same as `current_run` for one who knows LangChain's run at work."""
     ours = _current.get()
-    theirs = langchain_run()
     if ours is None:
         return theirs
     return theirs if theirs is not None and theirs != ours.around else ours.run_id
@@ -86,7 +95,7 @@ def own_run() -> str | None:
 
 
 def own_book() -> "Book | None":
-    """Where the innermost run of our own recorders is kept; None outside of all."""
+    """Where the innermost run known here is kept; None outside of all."""
     ours = _current.get()
     return ours.book if ours else None
 

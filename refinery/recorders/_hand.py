@@ -87,6 +87,17 @@ def text(value: Any) -> str:
         return f"<{type(value).__name__}>"
 
 
+def held_of(value: Any) -> tuple[Any, int]:
+    """The same as `snapshot`, for values that may raise anything at all."""
+    try:
+        return snapshot(value)
+    except HOSTS:
+        raise
+    except BaseException as error:  # noqa: BLE001  # hostile values may raise anything
+        lose(f"{type(error).__name__} in a value")
+        return None, 0
+
+
 def kind_of(layer: Any) -> RunKind:
     """The kind of a run by its layer: a tool is a tool, a step a step, all else a chain."""
     return _KINDS.get(layer, RunKind.CHAIN) if type(layer) is str else RunKind.CHAIN
@@ -112,20 +123,20 @@ class Call:
 
     __slots__ = ("_inside", "_mark", "book", "fields", "is_open", "meter", "run_id", "size_bytes")
 
-    def __init__(self, book: Book, run_id: str) -> None:
+    def __init__(self, book: Book, run_id: str, around: str | None) -> None:
         self.book = book
         self.run_id = run_id
         self.fields: dict[str, Any] = {}
         """Fields of `Run` to be told at the end."""
         self.size_bytes = 0
         self.is_open = True
-        self._mark = _context.enter(run_id, book)
+        self._mark = _context.enter_with(run_id, book, around)
         self._inside: _context.Inside | None = None
         self.meter = Meter()
 
     def hold(self, value: Any) -> Any:
         """A value as it is now, to be put into the run's inputs or outputs untouched."""
-        held, size_bytes = snapshot(value)
+        held, size_bytes = held_of(value)
         self.size_bytes += size_bytes
         return held
 
@@ -164,12 +175,23 @@ class Call:
         """End the run, with the exception it ended by; one that takes turns must be at rest."""
         if self.is_open:
             self.is_open = False
-            self.meter.pause()
             _context.leave(self._mark)
             self._send(error)
 
     @guarded
+    def end_with(self, result: Any) -> None:
+        """End the run of a function that returned."""
+        self.meter.pause()
+        _context.leave(self._mark)
+        self.is_open = False
+        metrics = self.meter.result()
+        held, size_bytes = held_of({"output": result})
+        fields = {**self.fields, "outputs": held, "metrics": metrics}
+        self.book.finish(self.run_id, fields, size_bytes=self.size_bytes + size_bytes)
+
+    @guarded
     def _send(self, error: BaseException | None) -> None:
+        self.meter.pause()
         fields = self.fields
         fields["metrics"] = self.meter.result()
         if error is not None:
@@ -201,19 +223,20 @@ def begin(
         book: where it is kept; default: where the run around it is, else the process's.
     """
     parent_id: str | None
+    around = _context.langchain_run()
     if above is not None and not _context.is_inside(above.run_id):
         kept, parent_id = above.book, above.run_id
     else:
         found = book or book_at_hand()
         if found is None:
             return None
-        kept, parent_id = found, _context.current_run()
+        kept, parent_id = found, _context.innermost(around)
     run_id = clock.new_uuid()
     fields, size_bytes = _first_fields(about, inputs)
     kept.start(
         run_id, parent_id, fields, size_bytes=size_bytes, subject=subject, source=about.source
     )
-    return Call(kept, run_id)
+    return Call(kept, run_id, around)
 
 
 def _first_fields(about: About, inputs: Any) -> tuple[dict[str, Any], int]:
@@ -222,7 +245,7 @@ def _first_fields(about: About, inputs: Any) -> tuple[dict[str, Any], int]:
         fields["layer"] = text(about.layer)
     size_bytes = 0
     if inputs is not None:
-        fields["inputs"], size_bytes = snapshot(inputs)
+        fields["inputs"], size_bytes = held_of(inputs)
     if about.tags:
         fields["tags"] = [text(tag) for tag in about.tags]
     if about.metadata is not None:

@@ -1,14 +1,15 @@
 """What a run cost: wall and processor time, memory, bytes read and written.
 
-Times are read at every run. Memory and I/O come from files of `/proc`, each reading costs about
-6 µs, so they are read at most every `PAUSE_NS` on each thread, and besides at the end of runs
-longer than `LONG_NS`. A run in between says nothing of them rather than something untrue.
+Times are read at every run. Memory and I/O come from files of `/proc`; a reading costs about
+12 µs and lets other threads in, so one is taken at most every `PAUSE_NS` on each thread, and
+besides at the end of runs longer than `LONG_NS`. A run that began when the latest reading was
+older than `FRESH_NS` says nothing of them, rather than something untrue.
 
 - `wall_ms`: from the beginning to the end.
 - `cpu_ms`: time the processor worked for this thread (`time.thread_time`). Of a coroutine or a
   generator only its own steps count, not what else the thread did meanwhile; of a `with` block
   that awaits, the whole thread does.
-- `rss_bytes`: resident memory of the process at the end of the run.
+- `rss_bytes`: resident memory of the process at the end of the run, at most `PAUSE_NS` old.
 - `rss_delta_bytes`: by how much it grew since the beginning, or shrank.
 - `io_bytes`: bytes this thread passed through read and write calls meanwhile (`rchar` + `wchar`
   of `/proc/thread-self/io`); where there is none, of the process, if psutil is importable.
@@ -21,11 +22,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-PAUSE_NS = 5_000_000
-"""Shortest time between two readings of memory and I/O on one thread; chosen by us: below 0.5 %
+PAUSE_NS = 10_000_000
+"""Shortest time between two readings of memory and I/O on one thread; chosen by us: about 0.1 %
 of the thread's time."""
 LONG_NS = 1_000_000
 """A run longer than this has memory and I/O read at its end in any case."""
+FRESH_NS = 1_000_000
+"""Oldest reading that stands for the beginning of a run."""
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
@@ -49,18 +52,22 @@ class Meter:
     __slots__ = ("_begun_ns", "_cpu_ns", "_io", "_is_paid", "_mark_ns", "_rss", "_thread")
 
     def __init__(self) -> None:
+        latest = _latest
         self._begun_ns = now = time.perf_counter_ns()
-        self._is_paid = now - _latest.at_ns > PAUSE_NS
+        age_ns = now - latest.at_ns
+        self._is_paid = age_ns > PAUSE_NS
         if self._is_paid:
             _read(now)
-        self._rss, self._io = _latest.rss, _latest.io
+        is_known = self._is_paid or age_ns <= FRESH_NS
+        self._rss, self._io = (latest.rss, latest.io) if is_known else (None, None)
         self._cpu_ns: int | None = 0
-        self.resume()
+        self._thread = threading.get_ident()
+        self._mark_ns: int | None = time.thread_time_ns()
 
     def resume(self) -> None:
         """A stretch of work begins on this thread."""
         self._thread = threading.get_ident()
-        self._mark_ns: int | None = time.thread_time_ns()
+        self._mark_ns = time.thread_time_ns()
 
     def pause(self) -> None:
         """The stretch ends; on another thread than it began, the processor time is unknown."""
@@ -79,16 +86,20 @@ class Meter:
         measured = {"wall_ms": wall_ns / 1e6}
         if self._cpu_ns is not None:
             measured["cpu_ms"] = self._cpu_ns / 1e6
-        is_here = threading.get_ident() == self._thread
         if self._is_paid or wall_ns > LONG_NS:
             _read(now)
-            if self._io is not None and _latest.io is not None and is_here:
-                measured["io_bytes"] = max(0, _latest.io - self._io)
-            if self._rss is not None and _latest.rss is not None:
-                measured["rss_delta_bytes"] = _latest.rss - self._rss
-        if _latest.rss is not None:
+            self._compare(measured)
+        if _latest.rss is not None and now - _latest.at_ns <= PAUSE_NS:
             measured["rss_bytes"] = _latest.rss
         return measured
+
+    def _compare(self, measured: dict[str, float]) -> None:
+        """Add what has changed since the beginning."""
+        is_here = threading.get_ident() == self._thread
+        if self._io is not None and _latest.io is not None and is_here:
+            measured["io_bytes"] = max(0, _latest.io - self._io)
+        if self._rss is not None and _latest.rss is not None:
+            measured["rss_delta_bytes"] = _latest.rss - self._rss
 
 
 def _read(now_ns: int) -> None:

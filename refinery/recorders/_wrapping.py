@@ -150,11 +150,6 @@ _told: set[tuple[str, int, str]] = set()
 """Functions whose source text this process has recorded."""
 
 
-@guarded
-def _tell(call: Call, value: Any) -> None:
-    call.fields["outputs"] = call.hold({"output": value})
-
-
 def _plain(function: Callable[..., Any], recorded: _Recorded) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         run = recorded.begin(args, kwargs)
@@ -165,8 +160,7 @@ def _plain(function: Callable[..., Any], recorded: _Recorded) -> Callable[..., A
         except BaseException as error:
             run.end(error)
             raise
-        _tell(run, result)
-        run.end()
+        run.end_with(result)
         return result
 
     return call
@@ -184,8 +178,7 @@ def _asynchronous(
         except BaseException as error:
             run.end(error)
             raise
-        _tell(run, result)
-        run.end()
+        run.end_with(result)
         return result
 
     return call
