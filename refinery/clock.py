@@ -2,7 +2,6 @@
 
 import os
 import time
-import uuid
 
 
 def now_ns() -> int:
@@ -20,10 +19,10 @@ def new_uuid() -> str:
 
     Lexical order of the strings is order of creation to the millisecond.
     """
-    random = int.from_bytes(os.urandom(10))
-    value = (now_ns() // 1_000_000) << 80 | 0x7 << 76 | (random >> 68 & 0xFFF) << 64
-    value |= 0b10 << 62 | random & ((1 << 62) - 1)
-    return str(uuid.UUID(int=value))
+    bits = int.from_bytes(os.urandom(10))
+    low = 1 << 63 | bits & (1 << 62) - 1
+    digits = f"{now_ns() // 1_000_000:012x}7{bits >> 68:03x}{low:016x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def short_id(prefix: str) -> str:

@@ -5,21 +5,24 @@ one when it ends. Times inside a trace come from one reading of the wall clock a
 clock, so a jump of the wall clock never makes a run end before it began.
 """
 
+import os
 import time
 import traceback
+import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from refinery import clock
 from refinery.model.trace import RunError, RunStatus
+from refinery.recorders._order import Place
 from refinery.recorders._origin import Entry, OriginReader, command_line, shared_reader
-from refinery.recorders._snapshot import Snapshot, snapshot
+from refinery.recorders._snapshot import HOSTILE, snapshot
 from refinery.recorders._source import Subject
-from refinery.recorders._view import View
+from refinery.recorders._view import Teller, View
 from refinery.recorders.sink import Record
+from refinery.safety.redact import Redaction, chosen_redaction
 
 KNOWN_RUNS = 20_000
 """Runs whose place in their trace is remembered, so that late children find their parent."""
@@ -40,6 +43,9 @@ _CANCELS = {
 }
 """Exceptions that end a run without it having failed, by class name, with the reason noted."""
 
+OpenRun = View
+"""A run that has started: `fields` may be added to until it is finished."""
+
 
 class Sink(Protocol):
     """Where views go."""
@@ -52,29 +58,9 @@ class Sink(Protocol):
         """Count a view that could not be made."""
         ...
 
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a run stands in its trace."""
-
-    trace_id: str
-    dotted_order: str
-    wall_ns: int
-    """Wall clock when the trace began."""
-    monotonic_ns: int
-    """Monotonic clock at that moment."""
-
-
-@dataclass(slots=True)
-class OpenRun:
-    """A run that has started; `fields` are the arguments of `model.trace.Run` known so far."""
-
-    fields: dict[str, Any]
-    subject: Subject | None
-    place: _Place
-    size_bytes: int
-    extra: dict[str, Any]
-    entry: Entry | None
+    def leave_out(self, *, traces: int = 0, failed: int = 0) -> None:
+        """Count traces that sampling leaves out, and those of them that failed."""
+        ...
 
 
 @dataclass(slots=True)
@@ -87,7 +73,13 @@ class Scope:
 
 
 class Book:
-    """Keeps open runs and sends views of them."""
+    """Keeps open runs and sends views of them; any recorder may share it.
+
+    Args:
+        sink: where views go.
+        project: name the traces are filed under; None: none.
+        origin: what knows the state of the code; default: that of the working directory.
+    """
 
     def __init__(
         self, sink: Sink, *, project: str | None = None, origin: OriginReader | None = None
@@ -96,8 +88,12 @@ class Book:
         self.project = project
         self.origin = origin or shared_reader()
         self.scope: Scope | None = None
-        self._open: OrderedDict[str, OpenRun] = OrderedDict()
-        self._places: OrderedDict[str, _Place] = OrderedDict()
+        redaction = chosen_redaction()
+        looks = (redaction or Redaction()).suspects()
+        self._teller = Teller(project, self.origin.get, redaction, looks)
+        self._sampled = sampled_share()
+        self._open: OrderedDict[str, View] = OrderedDict()
+        self._places: OrderedDict[str, Place] = OrderedDict()
 
     def start(
         self,
@@ -107,40 +103,56 @@ class Book:
         *,
         size_bytes: int = 0,
         subject: Subject | None = None,
+        source: str = "langchain",
     ) -> OpenRun:
         """Open a run and send its first view.
 
         A parent nobody has heard of makes the run a root, as LangSmith's tracer does; inside a
         scope a further root becomes a child of the first one.
+
+        Args:
+            run_id: a UUID string, see `clock.new_uuid`.
+            parent_id: the run around it; None for a root.
+            fields: arguments of `model.trace.Run`, values as `snapshot` gave them; the book
+                owns the dictionary from now on.
+            size_bytes: size of the values, as `snapshot` estimated it.
+            subject: the user's function that runs.
+            source: the recorder; the whole trace has the one of its root.
         """
         parent = self._places.get(parent_id) if parent_id else None
         if parent is None:
             parent_id = None
-        entry: Entry | None = None
-        if parent is None and self.scope:
-            if self.scope.root_id is None:
-                self.scope.root_id, entry = run_id, self.scope.entry
-            else:
+            if self.scope is not None and self.scope.root_id is not None:
                 parent_id = self.scope.root_id
                 parent = self._places.get(parent_id)
         if parent is None:
-            entry = entry or command_line()
-            self.origin.begin()
-        place, start_ns = _place(run_id, parent)
-        known = {
-            "run_id": run_id,
-            "trace_id": place.trace_id,
-            "parent_id": parent_id,
-            "dotted_order": place.dotted_order,
-            "start_ns": start_ns,
-            "status": RunStatus.RUNNING,
-            **fields,
-        }
-        run = OpenRun(known, subject, place, size_bytes, {}, entry)
+            place, entry = self._root(run_id, source)
+        else:
+            place, entry = Place(run_id, parent, 0, time.monotonic_ns()), None
+        run = View(place, parent_id, fields)
+        run.teller, run.entry, run.subject, run.size_bytes = (
+            self._teller,
+            entry,
+            subject,
+            size_bytes,
+        )
         _remember(self._places, run_id, place, KNOWN_RUNS)
         _remember(self._open, run_id, run, OPEN_RUNS)
-        self._send(run)
+        if place.is_sampled:
+            self.sink.put(run)
         return run
+
+    def _root(self, run_id: str, source: str) -> tuple[Place, Entry]:
+        place = Place(run_id, None, clock.now_ns(), time.monotonic_ns())
+        place.source = source
+        self.origin.begin()
+        if self.scope is not None:
+            self.scope.root_id = run_id
+            return place, self.scope.entry
+        if self._sampled < 1 and zlib.crc32(run_id.encode()) >= self._sampled * 2**32:
+            place.is_sampled = False
+            self.sink.leave_out(traces=1)
+        return place, command_line()
 
     def get(self, run_id: str) -> OpenRun | None:
         """An open run; None when it is unknown or has ended."""
@@ -153,64 +165,45 @@ class Book:
             return
         events = run.fields.setdefault("events", [])
         if len(events) < MAX_EVENTS:
-            taker = Snapshot()
-            events.append({"name": name, "time_ns": self.now(run), "kwargs": taker.take(about)})
-            run.size_bytes += taker.size_bytes
+            held, size_bytes = snapshot(about)
+            events.append({"name": name, "time_ns": self.now(run), "kwargs": held})
+            run.size_bytes += size_bytes
 
     def now(self, run: OpenRun) -> int:
         """The time of a run's trace, nanoseconds UTC."""
         return run.place.wall_ns + time.monotonic_ns() - run.place.monotonic_ns
 
     def finish(self, run_id: str, fields: Mapping[str, Any], *, size_bytes: int = 0) -> None:
-        """End an open run and send it whole; a run that is not open is ignored."""
+        """End an open run and send it whole; a run that is not open is ignored.
+
+        Args:
+            run_id: the run.
+            fields: further arguments of `model.trace.Run`; without `status` it ended well.
+            size_bytes: size of their values.
+        """
         run = self._open.pop(run_id, None)
         if run is None:
             return
-        run.fields = {
-            **run.fields,
-            "end_ns": self.now(run),
-            "status": RunStatus.OK,
-            **fields,
-        }
+        place = run.place
+        end_ns = place.wall_ns + time.monotonic_ns() - place.monotonic_ns
         run.size_bytes += size_bytes
-        self._send(run)
-
-    def _send(self, run: OpenRun) -> None:
-        is_taken = self.sink.put(
-            View(
-                key=run.fields["run_id"],
-                size_bytes=run.size_bytes + 500,
-                fields=dict(run.fields),
-                project=self.project,
-                source="langchain",
-                origin=self.origin.get,
-                subject=run.subject,
-                entry=run.entry,
-                extra=dict(run.extra),
-            )
-        )
-        if is_taken:
-            run.entry = None  # told once: it holds the diff of everything uncommitted
+        run.ended = {"end_ns": end_ns, "status": "ok", **fields}
+        if not place.is_sampled:
+            is_root = place.run_id == place.trace_id
+            if is_root and run.ended["status"] is RunStatus.ERROR:
+                self.sink.leave_out(failed=1)
+        elif not self.sink.put(run) and run.queue is not None:
+            # The queue is full but holds the start of this run: its end goes with it, lightly.
+            run.ended = {**run.ended, "outputs": None, "events": None}
 
 
-def _place(run_id: str, parent: _Place | None) -> tuple[_Place, int]:
-    """Where a run stands, and when it starts.
-
-    Its order is LangSmith's: `YYYYMMDDTHHMMSSffffffZ<run id>`, joined from the root by dots.
-    """
-    monotonic = time.monotonic_ns()
-    if parent is None:
-        wall = clock.now_ns()
-        return _Place(run_id, _segment(wall, run_id), wall, monotonic), wall
-    now = parent.wall_ns + monotonic - parent.monotonic_ns
-    order = f"{parent.dotted_order}.{_segment(now, run_id)}"
-    return _Place(parent.trace_id, order, parent.wall_ns, parent.monotonic_ns), now
-
-
-def _segment(time_ns: int, run_id: str) -> str:
-    seconds, rest = divmod(time_ns, 1_000_000_000)
-    start = datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y%m%dT%H%M%S")
-    return f"{start}{rest // 1000:06d}Z{run_id}"
+def sampled_share() -> float:
+    """The share of traces that are recorded, from 0 to 1: `REFINERY_SAMPLE`, else all."""
+    try:
+        share = float(os.environ.get("REFINERY_SAMPLE", "1"))
+    except ValueError:
+        return 1.0
+    return min(1.0, max(0.0, share)) if share == share else 1.0
 
 
 def _remember(book: "OrderedDict[str, Any]", key: str, value: Any, limit: int) -> None:
@@ -223,11 +216,11 @@ def run_error(error: BaseException) -> RunError:
     """An exception as data; never raises, whatever the exception's own methods do."""
     try:
         message = str(error)
-    except Exception:  # noqa: BLE001  # the exception class is the host's
+    except HOSTILE:
         message = "<the error's text could not be read>"
     try:
         stack = "".join(traceback.format_exception(error))
-    except Exception:  # noqa: BLE001  # the same
+    except HOSTILE:
         stack = "".join(traceback.format_tb(error.__traceback__))
     return RunError(type(error).__name__, message[:MAX_STACK], stack[-MAX_STACK:])
 

@@ -5,6 +5,7 @@ for it, the host never does. git runs with everything off that could start anoth
 """
 
 import atexit
+import functools
 import os
 import shlex
 import subprocess
@@ -173,6 +174,7 @@ def entry_point(entry: Entry, origin: Origin) -> EntryPoint:
     )
 
 
+@functools.cache
 def command_line() -> Entry:
     """The command this process was started with, as one shell-quoted string."""
     words = list(getattr(sys, "orig_argv", None) or [sys.executable, *sys.argv])

@@ -1,103 +1,290 @@
-"""One line of the spool: a view of one run, finished on the writer thread."""
+"""One line of the spool: a view of one run, finished on the writer thread.
+
+A run that is open waits in the queue as itself; what has become of it until the writer takes it
+is what is written. So a short run is one line, and a long one a line at its start and one at its
+end, which leaves out what the first has told.
+"""
 
 import functools
-import os
+import json
+import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from refinery.model.codec import encode, encode_run
-from refinery.model.trace import Json, Run
+from refinery.model.codec import encode
+from refinery.model.trace import Json
 from refinery.recorders import _source
+from refinery.recorders._order import Place, dotted_order
 from refinery.recorders._origin import Entry, Origin, entry_point
-from refinery.safety.redact import redact
+from refinery.recorders._snapshot import Encoded
+from refinery.recorders.sink import Record
+from refinery.recorders.spool_file import SHARED
+from refinery.safety.prefilter import Suspects
+from refinery.safety.redact import Redaction, redact
 
-SECRET_BEARING = (
-    "inputs",
-    "outputs",
-    "error",
-    "params",
-    "tools",
-    "tags",
-    "metadata",
-    "events",
-    "user_id",
-    "session_id",
-)
-"""Fields that are redacted; ids, order, times and code references are ours and hold no text."""
+try:
+    import orjson
+except ImportError:
+    orjson = None  # type: ignore[assignment]  # absence of the module is the marker
 
-Redact = Callable[[Json], tuple[Json, dict[str, int]]]
+_OURS = ("run_id", "trace_id", "parent_id", "dotted_order", "start_ns", "end_ns", "status", "kind")
+"""Fields that are never redacted: ids, order, times and code references, which hold no text."""
+_HEAVY = ("inputs", "params", "tools")
+"""Fields a view of the end leaves out when a view of the start has told them."""
+_LONG = 500
+"""Length at which the diff of an entry point is told once a block, in bytes."""
 
 
-@dataclass(slots=True)
-class View:
-    """What the host's thread knew of a run, in plain containers; `document` does the rest."""
+@dataclass(frozen=True, slots=True)
+class Teller:
+    """What all views of one book have in common."""
 
-    key: str
-    """The run's id."""
-    size_bytes: int
-    fields: dict[str, Any]
-    """Arguments of `Run`."""
     project: str | None
-    source: str
     origin: Callable[[], Origin]
-    subject: _source.Subject | None = None
-    entry: Entry | None = None
-    """Set on the first view of a root run; the store joins the views of a run."""
-    extra: dict[str, Any] = field(default_factory=dict)
-    """More for `metadata["refinery"]`."""
+    redaction: Redaction | None
+    suspects: Suspects
 
-    def absorb(self, earlier: "View") -> None:
-        """Take over what only an earlier view, which is not written now, would have told."""
-        self.entry = self.entry or earlier.entry
+
+class View(Record):
+    """A run, as its recorder fills it on the host's threads, and as the writer tells it."""
+
+    __slots__ = (
+        "ended",
+        "entry",
+        "extra",
+        "fields",
+        "parent_id",
+        "place",
+        "subject",
+        "teller",
+        "told",
+    )
+
+    def __init__(self, place: Place, parent_id: str | None, fields: dict[str, Any]) -> None:
+        super().__init__()
+        self.place = place
+        self.parent_id = parent_id
+        self.fields = fields
+        """Arguments of `model.trace.Run` known so far, beside those of `place`."""
+        self.ended: dict[str, Any] | None = None
+        """Fields known since the end; set at once, for the writer may look at any moment."""
+        self.extra: dict[str, Any] = {}
+        """More for `metadata["refinery"]`."""
+        self.entry: Entry | None = None
+        """Set on a root run until a line has told it."""
+        self.subject: _source.Subject | None = None
+        self.told: frozenset[str] = frozenset()
+        """Heavy fields that a line has told."""
+        self.teller: Teller
+
+    def line(self, shared: dict[str, bytes] | None) -> bytes:
+        """`{"run", "source", "project"}` as a line; secrets are replaced unless that is off."""
+        teller = self.teller
+        origin = teller.origin() if self.subject or self.entry else None
+        fields, metadata = self._told_now()
+        notes: dict[str, Any] = dict(self.extra)
+        entry = self.entry
+        if entry is not None and entry.argument is not None:
+            notes["argument"] = entry.argument
+        raw, raw_notes = _encoded(fields), _encoded(notes) if notes else b"{}"
+        raw_metadata = _encoded(metadata) if metadata is not None else b"{}"
+        counts: dict[str, int] = {}
+        if teller.redaction is not None and teller.suspects(
+            b"".join((raw, raw_notes, raw_metadata))
+        ):
+            (raw, raw_notes, raw_metadata), counts = _redacted(
+                teller.redaction, (raw, raw_notes, raw_metadata)
+            )
+        parts = [b'{"run":', raw[:-1]]
+        if self.subject is not None and origin is not None:
+            parts += b',"code":', _code(self.subject, origin)
+        ours = self._ours(entry, origin, raw_notes, counts, shared)
+        if ours != b"{}":
+            parts += b',"metadata":', _joined(raw_metadata, b'{"refinery":' + ours + b"}")
+        elif metadata is not None:
+            parts += b',"metadata":', raw_metadata
+        parts.append(_tail(self.place.source, teller.project))
+        return b"".join(parts)
+
+    def is_written(self) -> None:
+        """Remember what need not be told again."""
+        self.entry = None
+        self.told = frozenset(name for name in _HEAVY if self.fields.get(name) is not None)
 
     def document(self) -> dict[str, Any]:
-        """`{"run", "source", "project"}`; secrets are replaced unless `REFINERY_REDACT=0`."""
-        origin = self.origin() if self.subject or self.entry else None
-        encoded = encode_run(Run(**self.fields))
-        argument = encode(self.entry.argument) if self.entry else None
-        ours: dict[str, Json] = encode(self.extra)
-        if replace := redaction():
-            (argument, clean), counts = replace([argument, _secret_bearing(encoded)])
-            encoded.update(clean)
-            ours |= {"redacted": counts} if counts else {}
-        if self.entry and origin:
-            point = _point(self.entry.kind, self.entry.target, origin, replace is not None)
-            ours |= {"entry_point": {**point, "argument": argument}, **_notes(origin)}
-        if self.subject and origin:
-            reference = _source.describe(self.subject, origin.root, origin.commit, origin.dirty)
-            encoded["code"] = encode(reference)
-        if ours:
-            encoded["metadata"] = {**(encoded.get("metadata") or {}), "refinery": ours}
-        return {"run": encoded, "source": self.source, "project": self.project}
+        """The line as a reader sees it."""
+        found: dict[str, Any] = json.loads(self.line(None))
+        return found
+
+    def _told_now(self) -> tuple[dict[str, Any], Any]:
+        """What this line tells: fields, and metadata apart."""
+        place, ended, told = self.place, self.ended, self.told
+        fields: dict[str, Any] = {
+            "run_id": place.run_id,
+            "trace_id": place.trace_id,
+            "parent_id": self.parent_id,
+            "dotted_order": dotted_order(place),
+            "start_ns": place.start_ns,
+            "status": "running",
+        }
+        known = self.fields.copy()
+        if ended is not None:
+            for name in told:
+                known.pop(name, None)
+            known.update(ended)
+        for name, value in known.items():
+            if value is not None:
+                # The host's threads may add to these while they are encoded.
+                fields[name] = value.copy() if type(value) in (list, dict) else value
+        return fields, fields.pop("metadata", None)
+
+    def _ours(
+        self,
+        entry: Entry | None,
+        origin: Origin | None,
+        raw_notes: bytes,
+        counts: dict[str, int],
+        shared: dict[str, bytes] | None,
+    ) -> bytes:
+        """`metadata["refinery"]`, encoded."""
+        told = raw_notes
+        if entry is not None and origin is not None:
+            is_redacted = self.teller.redaction is not None
+            point = _point(entry.kind, entry.target, origin, is_redacted)
+            raw_point = _with_diff(point, shared)
+            if raw_notes != b"{}":
+                notes = json.loads(raw_notes)
+                argument = {"argument": notes.pop("argument", None)}
+                raw_point, told = _joined(raw_point, _dumped(argument)), _dumped(notes)
+            if point.notes:
+                told = _joined(told, _dumped(point.notes))
+            told = _joined(told, b'{"entry_point":' + raw_point + b"}")
+        return _joined(told, _dumped({"redacted": counts})) if counts else told
 
 
-def redaction() -> Redact | None:
-    """The redactor; None when it is switched off."""
-    if os.environ.get("REFINERY_REDACT", "1").lower() in ("0", "false", "no", "off"):
-        return None
-    return redact
+def _joined(left: bytes, right: bytes) -> bytes:
+    """Two encoded objects as one; keys of both must differ."""
+    if left == b"{}":
+        return right
+    return left[:-1] + b"," + right[1:] if right != b"{}" else left
 
 
-def _secret_bearing(encoded: dict[str, Json]) -> dict[str, Json]:
-    return {name: encoded[name] for name in SECRET_BEARING if name in encoded}
+def _encoded(value: Any) -> bytes:
+    """Anything a recorder holds, as JSON."""
+    if type(value) is Encoded:
+        return value.raw
+    if orjson is not None:
+        try:
+            raw: bytes = orjson.dumps(value, _substitute)
+        except TypeError:  # a lone surrogate, an integer of more than 64 bits, an odd key
+            pass
+        else:
+            return raw
+    return _dumped(encode(_expanded(value)))
+
+
+def _dumped(value: Json) -> bytes:
+    """JSON of plain values."""
+    if orjson is not None:
+        try:
+            raw: bytes = orjson.dumps(value)
+        except TypeError:
+            pass
+        else:
+            return raw
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _substitute(value: Any) -> Any:
+    """What orjson shall write for a value it does not know."""
+    return orjson.Fragment(value.raw) if type(value) is Encoded else encode(value)
+
+
+def _expanded(value: Any) -> Any:
+    """The value with its encoded parts decoded."""
+    if type(value) is Encoded:
+        return value.value()
+    if type(value) is dict:
+        return {key: _expanded(item) for key, item in value.items()}
+    if type(value) is list:
+        return [_expanded(item) for item in value]
+    return value
+
+
+def _redacted(
+    redaction: Redaction, raws: tuple[bytes, bytes, bytes]
+) -> tuple[tuple[bytes, bytes, bytes], dict[str, int]]:
+    """Run, notes and metadata without secrets, and how many of each kind there were."""
+    run, notes, metadata = (json.loads(raw) for raw in raws)
+    ours = {name: run.pop(name) for name in _OURS if name in run}
+    (run, notes, metadata), counts = redaction.redact([run, notes, metadata])
+    return (_dumped(ours | run), _dumped(notes), _dumped(metadata)), counts
 
 
 @functools.lru_cache(maxsize=64)
-def _point(kind: str, target: str, origin: Origin, is_redacted: bool) -> dict[str, Json]:
-    """An entry point without its argument; made once, for its diff may be large."""
+def _tail(source: str, project: str | None) -> bytes:
+    return (
+        b'},"source":'
+        + _dumped(encode(source))
+        + b',"project":'
+        + _dumped(encode(project))
+        + b"}\n"
+    )
+
+
+_codes: dict[tuple[int, int], tuple[_source.Subject, Origin, bytes]] = {}
+
+
+def _code(subject: _source.Subject, origin: Origin) -> bytes:
+    """The code reference of a subject; described once, for its source is read."""
+    key = (id(subject.code), id(origin))
+    known = _codes.get(key)
+    if known is None:
+        if len(_codes) > 4096:
+            _codes.clear()
+        reference = _source.describe(subject, origin.root, origin.commit, origin.dirty)
+        # The objects are kept with it, so that no other can get their address.
+        known = _codes[key] = (subject, origin, _dumped(encode(reference)))
+    return known[2]
+
+
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """An entry point without its argument."""
+
+    raw: bytes
+    """Encoded, without its diff."""
+    diff: bytes
+    """The diff, encoded, or null."""
+    key: str | None
+    """Name of the diff when it is long enough to be told once a block."""
+    notes: dict[str, Json]
+    """What `EntryPoint` has no field for."""
+
+
+@functools.lru_cache(maxsize=64)
+def _point(kind: str, target: str, origin: Origin, is_redacted: bool) -> _Point:
+    """The entry point of a root run; made once, for its diff may be large."""
     point: dict[str, Json] = encode(entry_point(Entry(kind, target), origin))
+    point.pop("argument", None)
     if is_redacted:
         for name in ("target", "dirty_diff"):
             point[name], _ = redact(point[name])
-    return point
-
-
-def _notes(origin: Origin) -> dict[str, Json]:
-    """What `EntryPoint` has no field for."""
+    diff = _dumped(point.pop("dirty_diff"))
     notes: dict[str, Json] = {}
     if origin.folder not in (None, "."):
         notes["folder"] = origin.folder
     if origin.dirty and origin.dirty_diff is None:
         notes["dirty_diff_omitted"] = True
-    return notes
+    key = f"{zlib.crc32(diff):08x}-{len(diff)}" if len(diff) > _LONG else None
+    return _Point(_dumped(point), diff, key, notes)
+
+
+def _with_diff(point: _Point, shared: dict[str, bytes] | None) -> bytes:
+    """An entry point with its diff, or with the key under which the block tells it."""
+    diff = point.diff
+    if shared is not None and point.key is not None:
+        shared[point.key] = diff
+        diff = _dumped({SHARED: point.key})
+    return _joined(point.raw, b'{"dirty_diff":' + diff + b"}")

@@ -180,11 +180,11 @@ class _Wrapper:
 def plain(result: Any) -> Any:
     """A result as JSON: messages, documents, models and dataclasses as objects of their fields."""
     from refinery.model.codec import encode
-    from refinery.recorders._snapshot import snapshot
+    from refinery.recorders._snapshot import Snapshot
 
     if is_dataclass(result) and isinstance(result, type):
         return encode(result)
-    return encode(snapshot(result)[0])
+    return encode(Snapshot().take(result))
 
 
 def main() -> int:

@@ -1,30 +1,26 @@
 """The spool: a bounded queue, one writer thread, and append-only files that survive `kill -9`.
 
-A line is one view of one run. The host's thread pays for `put` alone: two counters and a queue
-that never blocks. Whatever was written has reached the operating system, so it outlives the
-process (not a power cut). At exit the queue is flushed for at most `EXIT_S` seconds.
+The host's thread pays for `put` alone: a lock, two counters and a queue that never blocks. The
+writer packs what waits into one block and writes it by one call (see `spool_file`). Whatever was
+written has reached the operating system, so it outlives the process (not a power cut). At exit
+the queue is flushed for at most `EXIT_S` seconds.
 """
 
 import atexit
 import contextlib
-import json
 import os
-import queue
 import sys
 import threading
 import time
 import uuid
 import weakref
-from collections.abc import Iterable
+from collections import deque
 from pathlib import Path
-from typing import Any, Protocol
+
+from refinery.recorders.spool_file import best_format, shared_line
 
 # Imported here and not on the writer thread: a process that forks in the middle of an import
 # leaves its child a module that is half there.
-try:
-    import orjson
-except ImportError:
-    orjson = None  # type: ignore[assignment]  # absence of the module is the marker
 try:
     import fcntl
 except ImportError:  # pragma: no cover  # not POSIX: files are told apart by process id alone
@@ -34,46 +30,52 @@ QUEUE_BYTES = 64 << 20
 """Most bytes (estimated) that wait to be written; chosen by us: a burst of 20,000 runs of 2 KB."""
 FILE_BYTES = 64 << 20
 """A file is closed and a new one begun at this size, so that a long process can be drained."""
-BATCH = 256
-"""Most views written by one call."""
+BATCH = 500
+"""Most records packed into one block."""
+BLOCK_BYTES = 4 << 20
+"""Size (estimated) at which a block takes no further record."""
 EXIT_S = 0.55
 """Longest wait for the writer at exit; promised is a delay below one second in all."""
 FLUSH_S = 0.9
 """Longest wait for the writer when the host asks to flush."""
 GATHER_S = 0.02
-"""Pause before a batch is taken: runs shorter than this are then encoded once, not twice."""
+"""Pause before a block is made: runs shorter than this are then written once, not twice."""
+ALERT_S = 1.0
+"""How long the writer looks again by itself, so that a busy host need not wake it each time."""
 RETRY_S = 1.0
 """Pause before a folder that could not be written is tried again."""
+_OVERHEAD = 500
+"""Size counted for a record beside what it holds, in bytes."""
 
 
-class Record(Protocol):
-    """What the sink takes: something that can become one JSON document later."""
+class Record:
+    """What the sink takes: something that can become one line later."""
 
-    key: str
-    """Records of one key replace each other while they wait."""
-    size_bytes: int
-    """Estimated size, for the bound of the queue."""
+    __slots__ = ("__weakref__", "counted_bytes", "queue", "size_bytes")
 
-    def absorb(self, earlier: Any) -> None:
-        """Take over what only an earlier record of the same key, not to be written, tells."""
-        ...
+    def __init__(self) -> None:
+        self.size_bytes = 0
+        """Estimated size, for the bound of the queue; may grow until the record is written."""
+        self.counted_bytes = 0
+        """The sink's: how much of it is counted at present."""
+        self.queue: object = None
+        """The sink's: the queue it waits in."""
 
-    def document(self) -> dict[str, Any]:
-        """The JSON document; called once, on the writer thread."""
-        ...
+    def line(self, shared: dict[str, bytes] | None) -> bytes:
+        """What is to be written, as JSON with a line's end; called on the writer thread.
 
+        Args:
+            shared: where to put long texts, as JSON, that other lines of the block may tell too;
+                None when the block has no place for them.
+        """
+        raise NotImplementedError
 
-def dump(document: dict[str, Any]) -> bytes:
-    """One JSON document as a line; orjson when it is importable, else the standard library."""
-    if orjson is not None:
-        with contextlib.suppress(TypeError):  # e.g. an integer of more than 64 bits
-            return orjson.dumps(document) + b"\n"
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "replace") + b"\n"
+    def is_written(self) -> None:
+        """Called on the writer thread when the line has reached the file."""
 
 
 class SpoolSink:
-    """Writes records to `<folder>/<pid>-<uuid>.jsonl`; no method ever raises.
+    """Writes records to `<folder>/<pid>-<uuid>.jsonl.zst`; no method ever raises.
 
     The file is locked (`flock`) for as long as its writer lives, which is how the reader knows
     that a file will not grow any more. A forked child begins a file of its own.
@@ -82,124 +84,175 @@ class SpoolSink:
     def __init__(self, folder: Path, *, queue_bytes: int = QUEUE_BYTES) -> None:
         self.folder = folder
         self._limit = queue_bytes
+        self._format = best_format()
         self.dropped = 0
         """Views lost since the last `close`."""
         self.reason = ""
         """Why the latest of them was lost."""
+        self.left_out = 0
+        """Traces left out by sampling since then."""
+        self.left_out_failed = 0
         self._reset()
         _enroll(self)
 
     def put(self, record: Record) -> bool:
-        """Queue a record; False when it was dropped because the queue is full."""
-        with self._count_lock:
-            if self._waiting_bytes + record.size_bytes > self._limit:
+        """Queue a record; False when it was dropped because the queue is full.
+
+        One that waits already is not queued again: it is written as it is by then.
+        """
+        with self._lock:
+            size = record.size_bytes + _OVERHEAD
+            waits = record.queue is self._queue
+            more = size - record.counted_bytes if waits else size
+            if self._waiting_bytes + more > self._limit:
                 self.dropped += 1
                 return False
-            self._waiting_bytes += record.size_bytes
-        self._queue.put(record)
-        if self._thread is None:
-            self._start()
+            self._waiting_bytes += more
+            record.counted_bytes = size
+            if waits:
+                return True
+            record.queue = self._queue
+            self._queue.append(record)
+        if not self._wake.is_set():
+            self._wake.set()
+            if self._thread is None:
+                self._start()
         return True
 
     def lose(self, reason: str) -> None:
         """Count one view that could not be recorded, and remember why."""
-        with self._count_lock:
+        with self._lock:
             self.dropped += 1
             self.reason = reason
+
+    def leave_out(self, *, traces: int = 0, failed: int = 0) -> None:
+        """Count traces that sampling leaves out, and those of them that turned out to fail."""
+        with self._lock:
+            self.left_out += traces
+            self.left_out_failed += failed
 
     def flush(self, timeout_s: float = FLUSH_S) -> bool:
         """Wait until everything queued so far is written; False when time ran out first."""
         if self._thread is None:
             return True
         done = threading.Event()
-        self._queue.put(done)
-        self._is_awaited.set()
+        self._queue.append(done)
+        self._awaited.set()
+        self._wake.set()
         return done.wait(timeout_s)
 
     def close(self, timeout_s: float = EXIT_S) -> None:
-        """Flush, then tell on stderr in one line what was lost, if anything."""
+        """Flush, then tell on stderr in one line each what was lost and what left out."""
         flushed = self.flush(timeout_s)
-        lost = self.dropped + (0 if flushed else max(1, self._queue.qsize() - 1))
+        lost = self.dropped + (0 if flushed else max(1, len(self._queue) - 1))
+        told = []
         if lost:
             why = self.reason or ("queue full" if flushed else "the disk is too slow")
+            told.append(f"refinery: {lost} run views were not recorded ({why})\n")
+        if self.left_out:
+            failed = f", {self.left_out_failed} of them failed" if self.left_out_failed else ""
+            told.append(f"refinery: sampling left out {self.left_out} traces{failed}\n")
+        if told:
             with contextlib.suppress(Exception):
-                sys.stderr.write(f"refinery: {lost} run views were not recorded ({why})\n")
+                sys.stderr.write("".join(told))
         self.dropped, self.reason = 0, ""
+        self.left_out = self.left_out_failed = 0
 
     def _reset(self) -> None:
         """Begin anew, with nothing queued; also what a forked child does."""
-        self._queue: queue.SimpleQueue[Record | threading.Event] = queue.SimpleQueue()
+        self._queue: deque[Record | threading.Event] = deque()
         # Reentrant, so that a signal handler that records cannot wait for itself.
-        self._count_lock = threading.RLock()
+        self._lock = threading.RLock()
         self._waiting_bytes = 0
-        self._is_awaited = threading.Event()
+        self._wake = threading.Event()
+        self._awaited = threading.Event()
         self._thread: threading.Thread | None = None
         self._file: int | None = None
         self._file_bytes = 0
         self._retry_at = 0.0
-        self.dropped = 0
-        self.reason = ""
+        self.dropped, self.reason = 0, ""
+        self.left_out = self.left_out_failed = 0
 
     def after_fork(self) -> None:
         """Drop the parent's file and queue; the parent writes what it had queued."""
         inherited = self._file
         self._reset()
+        self._format = best_format()  # a compressor may have been at work
         if inherited is not None:
             with contextlib.suppress(OSError):
                 os.close(inherited)
 
     def _start(self) -> None:
-        with self._count_lock:
+        with self._lock:
             if self._thread is None:
-                thread = threading.Thread(target=self._write_forever, args=(self._queue,))
-                thread.name, thread.daemon = "refinery-recorder", True
+                thread = threading.Thread(target=self._write_forever, daemon=True)
+                thread.name = "refinery-recorder"
                 self._thread = thread
                 try:
                     thread.start()
                     _flush_with_multiprocessing()
                 except RuntimeError as error:  # at interpreter shutdown, or out of threads
                     self._thread = None
+                    self._wake.clear()
                     self.lose(str(error))
 
-    def _write_forever(self, source: "queue.SimpleQueue[Record | threading.Event]") -> None:
-        while source is self._queue:
-            taken: list[Record | threading.Event] = [source.get()]
-            self._is_awaited.wait(GATHER_S)
-            self._is_awaited.clear()
-            with contextlib.suppress(queue.Empty):
-                while len(taken) < BATCH:
-                    taken.append(source.get_nowait())
+    def _write_forever(self) -> None:
+        while True:
             try:
-                self._write([item for item in taken if not isinstance(item, threading.Event)])
-            except Exception as error:  # noqa: BLE001  # the writer must live on
+                self._wake.wait()
+                until = time.monotonic() + ALERT_S
+                while time.monotonic() < until:
+                    if len(self._queue) < BATCH:
+                        self._awaited.wait(GATHER_S)
+                        self._awaited.clear()
+                    if self._queue:
+                        self._write_some()
+                        until = time.monotonic() + ALERT_S
+                self._wake.clear()
+                if self._queue:  # put between the last look and `clear`
+                    self._wake.set()
+            except BaseException as error:  # noqa: BLE001  # the writer must live on
                 self.lose(f"{type(error).__name__}: {error}")
-            for item in taken:
-                if isinstance(item, threading.Event):
-                    item.set()
 
-    def _write(self, records: Iterable[Record]) -> None:
-        """Write a batch; of several views of one run only the last, which holds the others."""
-        latest: dict[str, Record] = {}
+    def _write_some(self) -> None:
+        """Write one block, and tell who waits for it."""
+        records: list[Record] = []
+        waiters: list[threading.Event] = []
         freed = 0
-        for record in records:
-            freed += record.size_bytes
-            if earlier := latest.pop(record.key, None):
-                record.absorb(earlier)
-            latest[record.key] = record
-        lines = []
-        for record in latest.values():
-            try:
-                lines.append(dump(record.document()))
-            except Exception as error:  # noqa: BLE001  # a hostile value costs its own run only
-                self.lose(f"{type(error).__name__} while encoding")
+        with self._lock:
+            while self._queue and len(records) < BATCH and freed < BLOCK_BYTES:
+                item = self._queue.popleft()
+                if isinstance(item, threading.Event):
+                    waiters.append(item)
+                    continue
+                item.queue = None  # before its line is made: what comes later is put again
+                freed += item.counted_bytes
+                records.append(item)
         try:
-            if lines:
-                self._append(b"".join(lines), len(lines))
+            self._write(records)
         finally:
-            with self._count_lock:
+            with self._lock:
                 self._waiting_bytes -= freed
+            for waiter in waiters:
+                waiter.set()
 
-    def _append(self, block: bytes, count: int) -> None:
+    def _write(self, records: list[Record]) -> None:
+        shared: dict[str, bytes] | None = {} if self._format.head_bytes else None
+        lines, told = [], []
+        for record in records:
+            try:
+                lines.append(record.line(shared))
+            except BaseException as error:  # noqa: BLE001  # a hostile value costs its own run only
+                self.lose(f"{type(error).__name__} while encoding")
+            else:
+                told.append(record)
+        if shared:
+            lines.insert(0, shared_line(shared.items()))
+        if lines and self._append(self._format.pack(b"".join(lines)), len(told)):
+            for record in told:
+                record.is_written()
+
+    def _append(self, block: bytes, count: int) -> bool:
         try:
             if self._file is None:
                 self._open()
@@ -208,22 +261,23 @@ class SpoolSink:
             while rest:
                 rest = rest[os.write(self._file, rest) :]
         except OSError as error:
-            with self._count_lock:
+            with self._lock:
                 self.dropped += count
                 self.reason = f"cannot write to {self.folder}: {error.strerror or error}"
-            self._shut()
-            return
+            self._shut(cut=True)
+            return False
         self._file_bytes += len(block)
         if self._file_bytes >= FILE_BYTES:
             self._shut()
+        return True
 
     def _open(self) -> None:
         if time.monotonic() < self._retry_at:
             raise OSError(0, self.reason.rpartition(": ")[2] or "not writable")
         self._retry_at = time.monotonic() + RETRY_S
         prepare(self.folder)
-        path = self.folder / f"{os.getpid()}-{uuid.uuid4().hex}.jsonl"
-        unborn = path.with_suffix(".part")
+        name = f"{os.getpid()}-{uuid.uuid4().hex}"
+        unborn = self.folder / f"{name}.part"
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL
         self._file = os.open(unborn, flags, 0o600)
         self._file_bytes = 0
@@ -231,11 +285,15 @@ class SpoolSink:
             with contextlib.suppress(OSError):
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Named only when locked: a reader deletes finished files, and an unlocked one is finished.
-        unborn.rename(path)
+        unborn.rename(self.folder / f"{name}{self._format.suffix}")
         self._retry_at = 0.0
 
-    def _shut(self) -> None:
+    def _shut(self, *, cut: bool = False) -> None:
+        """Close the file, so that the next block begins another; `cut` takes half a block off."""
         if self._file is not None:
+            with contextlib.suppress(OSError):
+                if cut:
+                    os.ftruncate(self._file, self._file_bytes)
             with contextlib.suppress(OSError):
                 os.close(self._file)
         self._file = None

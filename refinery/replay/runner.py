@@ -7,6 +7,7 @@ recorded again (spool files, joined here). Nothing is judged inside.
 
 import json
 import secrets
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -17,6 +18,8 @@ from refinery.model import codec
 from refinery.model.merge import merge
 from refinery.model.trace import EntryPoint, Json, Run
 from refinery.model.verdict import Fidelity, ReplayResult, StepFidelity
+from refinery.recorders.spool_file import Reader, spool_files
+from refinery.replay.exchanges import Lane
 from refinery.replay.gateway import Gateway
 from refinery.replay.program import Agent, Code, Place, complaint, execute, prepared
 from refinery.replay.session import Rules, Session
@@ -46,6 +49,8 @@ class Batch:
     rules: Rules = field(default_factory=Rules)
     asked_again: int = 0
     """How many of the last cases ask the live model also what was recorded."""
+    name: str = ""
+    """The arm it is run for; keeps live answers of arms apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +119,17 @@ def replay(batch: Batch) -> list[Replayed]:
 
 
 def _with_rules(batch: Batch) -> list[tuple[Tape, Rules]]:
-    rules = replace(batch.rules, upstream=batch.agent.upstream)
-    again = replace(rules, asks_again=True)
     first = len(batch.tapes) - batch.asked_again
-    return [(tape, again if n >= first else rules) for n, tape in enumerate(batch.tapes)]
+    seen: Counter[str] = Counter()
+    found = []
+    for number, tape in enumerate(batch.tapes):
+        is_again = number >= first
+        lane = f"{batch.name}{' again' if is_again else ''}/{tape.trace_id}"
+        seen[lane] += 1
+        asked = batch.agent.upstream
+        upstream = Lane(asked, f"{lane}/{seen[lane]}") if asked is not None else None
+        found.append((tape, replace(batch.rules, upstream=upstream, asks_again=is_again)))
+    return found
 
 
 def _job(batch: Batch, place: Place, tokens: Sequence[str], nonce: str) -> dict[str, Json]:
@@ -212,24 +224,23 @@ def _runs(folder: Path) -> list[Run]:
     found: dict[str, Run] = {}
     left = MAX_SPOOL_BYTES
     is_own = folder.is_dir() and not folder.is_symlink()
-    for path in sorted(folder.glob("*.jsonl")) if is_own else ():
+    for path in spool_files(folder) if is_own else ():
         if path.is_symlink() or not path.is_file():
             continue
         with path.open("rb") as file:
-            content = file.read(left)
-        left -= len(content)
-        for line in content.splitlines():
-            run = _run(line)
-            if run is not None and len(found) < MAX_RUNS:
-                stored = found.get(run.run_id)
-                found[run.run_id] = merge(stored, run) if stored else run
+            reader = Reader(file, path.name, is_finished=True, left_bytes=left)
+            for view in reader.views():
+                run = _run(view)
+                if run is not None and (run.run_id in found or len(found) < MAX_RUNS):
+                    stored = found.get(run.run_id)
+                    found[run.run_id] = merge(stored, run) if stored else run
+        left = reader.left_bytes or 0
     return sorted(found.values(), key=lambda run: (run.dotted_order or "", run.start_ns or 0))
 
 
-def _run(line: bytes) -> Run | None:
+def _run(view: dict[str, Any] | None) -> Run | None:
     try:
-        view = json.loads(line)
-        return codec.decode_run(view["run"])
+        return codec.decode_run(view["run"]) if view else None
     except (ValueError, TypeError, KeyError, RecursionError):
         return None  # half a line, or something the agent wrote there itself
 

@@ -5,13 +5,16 @@ held the same key; tokens of different calls say nothing of each other, and no t
 back. Nothing but strings and dictionary keys changes, and what has no secret is returned as it is.
 """
 
+import functools
 import hmac
 import os
 import re
+from dataclasses import dataclass
 
 from refinery.model.trace import Json
 from refinery.model.walk import MAX_DEPTH
 from refinery.safety._forms import TOKENS
+from refinery.safety.prefilter import Suspects, suspects
 
 _HEAD = "[redacted "
 _PRIVATE_KEY = (
@@ -47,15 +50,12 @@ def _compiled(kinds: tuple[tuple[str, str], ...]) -> re.Pattern[str]:
 
 _SECRETS = _compiled(_KINDS)
 _SECRETS_AND_EMAILS = _compiled((*_KINDS, _EMAIL))
-_HINTS = re.compile(
-    r"-----BEGIN|://|(?i:bearer |basic |password=|passwd=|api_?key=|secret=|_token=)|sk-|ls__|lsv2"
-    r"|[rs]k_|A[KSBC][IC]A|AIza|ya29|gh[pousr]_|github_pat|gl[a-z]{1,4}-|xox|xapp-|hooks\.slack"
-    r"|hf_|npm_|pypi-|SG\.|SK|AC|gsk_|xai-|pplx-|shp[acs]|r8_|:AA|do[opr]_v1|dapi|AccountKey=|eyJ"
-)
-"""A quick look that spares most strings the full one."""
+_KEY_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
-def redact(value: Json, *, emails: bool = False) -> tuple[Json, dict[str, int]]:
+def redact(
+    value: Json, *, emails: bool = False, keys: tuple[str, ...] = ()
+) -> tuple[Json, dict[str, int]]:
     """The value with secrets replaced by tokens like `[redacted openai_key 1f0c9a2b]`.
 
     Replaced are keys and tokens of known forms anywhere in strings and dictionary keys, private
@@ -65,11 +65,13 @@ def redact(value: Json, *, emails: bool = False) -> tuple[Json, dict[str, int]]:
     Args:
         value: any JSON value; other Python objects pass through untouched.
         emails: also replace e-mail addresses.
+        keys: further names of keys whose values are secrets, in any spelling (`customer_no`,
+            `customerNo`, `CUSTOMER-NO`); ASCII letters, digits, `_` and `-`.
 
     Returns:
         The value and how many replacements there were of each kind.
     """
-    work = _Work(_SECRETS_AND_EMAILS if emails else _SECRETS, emails)
+    work = _Work(_SECRETS_AND_EMAILS if emails else _SECRETS, emails, keys)
     try:
         return work.clean(value, 0), work.counts
     except RecursionError:  # the caller's stack was nearly full already
@@ -79,9 +81,12 @@ def redact(value: Json, *, emails: bool = False) -> tuple[Json, dict[str, int]]:
 class _Work:
     """One call: its key, and what it has replaced."""
 
-    def __init__(self, pattern: re.Pattern[str], emails: bool) -> None:
+    def __init__(self, pattern: re.Pattern[str], emails: bool, keys: tuple[str, ...]) -> None:
+        self.keys = frozenset(_snake(key) for key in keys)
         self.key = os.urandom(16)
         self.pattern = pattern
+        self.looks = suspects(emails)
+        """A quick look that spares most strings the full one."""
         self.emails = emails
         self.counts: dict[str, int] = {}
 
@@ -100,9 +105,12 @@ class _Work:
         return self.text(key) if isinstance(key, str) else key
 
     def member(self, key: Json, item: Json, depth: int) -> Json:
-        if isinstance(key, str) and len(key) <= 100 and _is_secret_key(key):
+        if isinstance(key, str) and len(key) <= 100 and self.is_secret(key):
             return self.hide(item, depth)
         return self.clean(item, depth + 1)
+
+    def is_secret(self, key: str) -> bool:
+        return _is_secret_key(key) or (bool(self.keys) and _snake(key) in self.keys)
 
     def hide(self, item: Json, depth: int) -> Json:
         """Replace what stands under a key that names a secret; null, true and false stay."""
@@ -121,7 +129,7 @@ class _Work:
         return item
 
     def text(self, text: str) -> str:
-        if len(text) < 8 or not (_HINTS.search(text) or self.emails):
+        if len(text) < 8 or not self.looks(text.encode("utf-8", "surrogatepass")):
             return text
         return self.pattern.sub(self.replace, text)
 
@@ -137,6 +145,40 @@ class _Work:
         return f"{_HEAD}{kind} {code[:8]}]"
 
 
+@functools.lru_cache(maxsize=4096)
 def _is_secret_key(key: str) -> bool:
-    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key).lower().replace("-", "_")
-    return _KEY_WORDS.search(snake) is not None
+    return _KEY_WORDS.search(_snake(key)) is not None
+
+
+def _snake(key: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key).lower().replace("-", "_")
+
+
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """What is taken out of recorded text; an object made once looks quickly at each document."""
+
+    emails: bool = False
+    keys: tuple[str, ...] = ()
+
+    def suspects(self) -> Suspects:
+        """The quick look at encoded JSON that spares most documents the thorough one."""
+        return suspects(self.emails, tuple(_snake(key) for key in self.keys))
+
+    def redact(self, value: Json) -> tuple[Json, dict[str, int]]:
+        """As `redact` with these settings."""
+        return redact(value, emails=self.emails, keys=self.keys)
+
+
+def chosen_redaction() -> Redaction | None:
+    """What `REFINERY_REDACT` and `REFINERY_REDACT_KEYS` say; None when it is switched off.
+
+    `REFINERY_REDACT` is `secrets` (the default), `emails` (secrets and addresses) or `0`;
+    `REFINERY_REDACT_KEYS` lists further key names, separated by commas.
+    """
+    said = os.environ.get("REFINERY_REDACT", "").strip().lower()
+    if said in ("0", "false", "no", "off"):
+        return None
+    names = (name.strip() for name in os.environ.get("REFINERY_REDACT_KEYS", "").split(","))
+    keys = tuple(sorted({name for name in names if _KEY_NAME.fullmatch(name)}))
+    return Redaction(emails="email" in said, keys=keys)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from refinery import home, plugins
 from refinery.errors import InputError, RefineryError
+from refinery.recorders.spool_file import spool_files
 from refinery.settings import Settings
 from refinery.workflows import wiring
 
@@ -145,7 +146,7 @@ def _spool(place: _Place) -> Examination:
     if not os.access(existing, os.W_OK | os.X_OK):
         fix = "change its owner, or set REFINERY_HOME to a folder you own"
         return Examination("spool", State.FAIL, f"{existing} cannot be written to", fix)
-    waiting = len(list(folder.glob("*.jsonl"))) if folder.is_dir() else 0
+    waiting = len(spool_files(folder)) if folder.is_dir() else 0
     detail = f"{waiting} recordings wait to be taken in" if waiting else "nothing waits"
     return Examination("spool", State.OK, detail)
 

@@ -6,27 +6,25 @@ twice is harmless (`Store.write_runs` is idempotent), so a killed drain loses no
 """
 
 import contextlib
-import json
 import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from refinery.model.codec import decode_run
 from refinery.model.trace import Run
-from refinery.ports import Store
+from refinery.ports import RunBatch, Store
+from refinery.recorders.spool_file import Reader, spool_files
 
 try:
     import fcntl
 except ImportError:  # pragma: no cover  # not POSIX: files are told apart by process id alone
     fcntl = None  # type: ignore[assignment]  # absence of the module is the marker
 
-BATCH = 500
-"""Runs written to the store by one call."""
-MAX_LINE_BYTES = 256 << 20
-"""Longest line read; a longer one is garbage."""
+BATCH = 1000
+"""Views written to the store by one transaction."""
 LOCK_S = 5.0
 """Longest wait for another process that drains the same spool; it does our work meanwhile."""
 OWNER = "owner.lock"
@@ -83,9 +81,10 @@ def drain_report(spool: Path, store: Store, *, whole: bool = False) -> Drained:
         return drained
     with _only_one(spool) as is_ours:
         if is_ours:
-            for path in sorted(spool.rglob("*.jsonl")):
-                with contextlib.suppress(OSError):  # removed or unreadable: the next drain's turn
-                    _drain_file(path, store, drained, start=0 if whole else _offset(path))
+            for folder in _folders(spool):
+                for path in spool_files(folder):
+                    with contextlib.suppress(OSError):  # removed or unreadable: the next's turn
+                        _drain_file(path, store, drained, start=0 if whole else _offset(path))
             _tidy(spool)
     return drained
 
@@ -127,9 +126,9 @@ def _drain_file(path: Path, store: Store, drained: Drained, *, start: int) -> No
         is_finished = _is_finished(path, file)
         file.seek(start)
         batch: list[_Line] = []
-        for line in _lines(file, is_finished):
+        for document in Reader(file, path.name, is_finished).views():
             drained.views += 1
-            parsed = _parse(line)
+            parsed = _parse(document)
             if parsed is None:
                 drained.garbage += 1
                 continue
@@ -145,24 +144,11 @@ def _drain_file(path: Path, store: Store, drained: Drained, *, start: int) -> No
         _remember(path, end)
 
 
-def _lines(file: IO[bytes], is_finished: bool) -> Iterator[bytes]:
-    """Whole lines; the torn last line of a living writer is left for the next drain."""
-    while line := file.readline(MAX_LINE_BYTES):
-        if not line.endswith(b"\n"):
-            if not is_finished and len(line) < MAX_LINE_BYTES:
-                file.seek(-len(line), os.SEEK_CUR)
-                return
-            while len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
-                line = file.readline(MAX_LINE_BYTES)
-            yield b""
-        else:
-            yield line
-
-
-def _parse(line: bytes) -> _Line | None:
-    """A line of the spool; None when it is none."""
+def _parse(document: dict[str, Any] | None) -> _Line | None:
+    """A view as the spool holds it; None when it is none."""
     try:
-        document = json.loads(line)
+        if document is None:
+            return None
         project = document.get("project")
         return _Line(
             decode_run(document["run"]),
@@ -180,9 +166,17 @@ def _store(batch: list[_Line], store: Store, drained: Drained) -> None:
         groups.setdefault((line.source, line.project), []).append(line.run)
         drained.trace_ids.setdefault(line.run.trace_id)
         drained.run_ids.add(line.run.run_id)
-    for (source, project), runs in groups.items():
-        drained.runs += store.write_runs(runs, source=source, project=project)
+    if groups:
+        drained.runs += store.write_batches(
+            [RunBatch(runs, source, project) for (source, project), runs in groups.items()]
+        )
     batch.clear()
+
+
+def _folders(spool: Path) -> list[Path]:
+    """The spool and the folders inside it, those of links excepted."""
+    found = [spool, *(path for path in spool.rglob("*") if path.is_dir())]
+    return [folder for folder in found if not folder.is_symlink()]
 
 
 def _is_finished(path: Path, file: IO[bytes]) -> bool:
@@ -213,7 +207,7 @@ def _is_alive(path: Path) -> bool:
 
 
 def _offset_file(path: Path) -> Path:
-    return path.with_suffix(".offset")
+    return path.with_name(path.name.partition(".")[0] + ".offset")
 
 
 def _offset(path: Path) -> int:

@@ -1,5 +1,6 @@
 """A sink that keeps documents in memory, and ways to look at the runs in them."""
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,18 @@ from refinery.recorders._book import Book
 from refinery.recorders._origin import OriginReader
 from refinery.recorders.langchain import RefineryCallbackHandler
 from refinery.recorders.sink import Record
+from refinery.recorders.spool_file import Reader, spool_files
+
+
+def views(folder: Path) -> list[dict[str, Any]]:
+    """Documents in the spool files of a folder, in order; none may be garbage."""
+    found = []
+    for path in spool_files(folder) if folder.is_dir() else ():
+        with path.open("rb") as file:
+            for view in Reader(file, path.name, is_finished=False).views():
+                assert view is not None, f"garbage in {path.name}"
+                found.append(view)
+    return found
 
 
 class ListSink:
@@ -20,13 +33,18 @@ class ListSink:
     def __init__(self) -> None:
         self.documents: list[dict[str, Any]] = []
         self.lost: list[str] = []
+        self.left_out = {"traces": 0, "failed": 0}
 
     def put(self, record: Record) -> bool:
-        self.documents.append(record.document())
+        self.documents.append(json.loads(record.line(None)))
         return True
 
     def lose(self, reason: str) -> None:
         self.lost.append(reason)
+
+    def leave_out(self, *, traces: int = 0, failed: int = 0) -> None:
+        self.left_out["traces"] += traces
+        self.left_out["failed"] += failed
 
     @property
     def runs(self) -> list[Run]:

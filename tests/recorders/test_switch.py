@@ -1,6 +1,5 @@
 """`refinery.record()` in processes of its own: the switch belongs to a whole process."""
 
-import json
 import os
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 import refinery
+from tests.recorders._collect import views
 
 pytestmark = pytest.mark.slow
 
@@ -42,12 +42,9 @@ def run_program(
 
 def runs(folder: Path) -> dict[str, dict[str, Any]]:
     """Last view of each run in a folder's spool, by run id."""
-    views = [
-        json.loads(line)
-        for path in (folder / "state" / "spool").rglob("*.jsonl")
-        for line in path.read_text().splitlines()
-    ]
-    return {view["run"]["run_id"]: view for view in views}
+    spool = folder / "state" / "spool"
+    folders = [spool, *(path for path in spool.rglob("*") if path.is_dir())]
+    return {view["run"]["run_id"]: view for place in folders for view in views(place)}
 
 
 def names(folder: Path) -> list[str]:

@@ -14,7 +14,8 @@ from refinery.errors import StoreError
 from refinery.model.codec import encode_run
 from refinery.model.trace import Run, RunStatus
 from refinery.ports import Store, TraceFilter
-from refinery.recorders.sink import SpoolSink
+from refinery.recorders.sink import Record, SpoolSink
+from refinery.recorders.spool_file import spool_files
 from refinery.workflows import spool as spool_module
 from refinery.workflows.spool import drain, drain_report, owned
 from refinery.workflows.wiring import open_store
@@ -34,21 +35,15 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-class View:
+class View(Record):
     """A record of one run, as the recorder would send it."""
 
-    size_bytes = 200
-
     def __init__(self, run_id: str, *, is_done: bool = True, project: str = "p") -> None:
-        self.key = run_id
+        super().__init__()
         self._line = line(run_id, is_done=is_done, project=project)
 
-    def absorb(self, earlier: "View") -> None:
-        pass
-
-    def document(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self._line)
-        return found
+    def line(self, shared: dict[str, bytes] | None) -> bytes:
+        return self._line.encode() + b"\n"
 
 
 def line(run_id: str, *, is_done: bool = True, project: str = "p") -> str:
@@ -98,7 +93,7 @@ def test_a_living_writers_file_is_read_as_it_grows_and_kept(folder: Path, store:
 
     assert (report.runs, report.views) == (1, 2)
     assert traces(store) == {"a": "ok", "b": "ok"}
-    assert len(list(folder.glob("*.jsonl"))) == 1
+    assert len(spool_files(folder)) == 1
     sink._shut()
     assert drain_report(folder, store).views == 0
     assert list(folder.iterdir()) == [folder / "drain.lock"]
@@ -131,16 +126,24 @@ def test_garbage_lines_are_counted_and_skipped(folder: Path, store: Store, bad: 
     assert sorted(traces(store)) == ["a", "b"]
 
 
-def test_a_torn_last_line_waits_for_a_living_writer(folder: Path, store: Store) -> None:
+@pytest.mark.parametrize("form", ["zstd", "gzip", "plain"])
+def test_half_a_block_waits_for_a_living_writer(
+    folder: Path, store: Store, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFINERY_SPOOL_FORMAT", form)
     sink = SpoolSink(folder)
     sink.put(View("a"))
     sink.flush(5)
-    whole = line("b") + "\n"
+    whole = sink._format.pack(line("b").encode() + b"\n")
     assert sink._file is not None
-    os.write(sink._file, whole[:20].encode())
 
-    assert drain_report(folder, store).garbage == 0
-    os.write(sink._file, whole[20:].encode())
+    written = 0
+    for upto in (5, 20, len(whole) - 1):
+        os.write(sink._file, whole[written:upto])
+        written = upto
+        assert drain_report(folder, store).garbage == 0
+        assert sorted(traces(store)) == ["a"]
+    os.write(sink._file, whole[written:])
 
     assert drain(folder, store) == 1
     assert sorted(traces(store)) == ["a", "b"]
@@ -183,7 +186,7 @@ def test_a_store_that_fails_loses_nothing(folder: Path, store: Store) -> None:
     (folder / "1-a.jsonl").write_text(line("a") + "\n")
 
     class Failing:
-        def write_runs(self, *args: Any, **kwargs: Any) -> int:
+        def write_batches(self, *args: Any, **kwargs: Any) -> int:
             raise StoreError("full")
 
     with pytest.raises(StoreError):
