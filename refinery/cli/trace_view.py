@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from refinery.cli import output
+from refinery.cli import output, run_view
 from refinery.model import messages
 from refinery.model.codec import encode, encode_run
 from refinery.model.trace import Json, Label, Run, RunKind, Trace
@@ -76,6 +76,8 @@ def show_run(run: Run, screen: "Console") -> None:
     _line(screen, _summary(run))
     if run.model_requested:
         _line(screen, f"Model  {run.model_requested}")
+    for line in run_view.details(run):
+        _line(screen, line)
     _show_side(screen, "In", messages.messages_in(run), run.inputs)
     _show_side(screen, "Out", messages.messages_out(run), run.outputs)
     if run.error:
@@ -112,6 +114,8 @@ def _summary(run: Run) -> str:
     usage = run.usage
     if usage and run.kind in (RunKind.LLM, RunKind.EMBEDDING):
         parts.append(f"{_count(usage.input)} in / {_count(usage.output)} out tokens")
+    if run.evaluations:
+        parts.append(run_view.tally(run.evaluations))
     return _short(" ".join(parts), 300).replace("\n", " ")
 
 
