@@ -5,7 +5,7 @@ The parts lie in `_langsmith`: `queries` and `grammar` say which runs are meant,
 the store, `rendering` writes documents, `version2` has the routes of version 2.
 """
 
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -168,17 +168,25 @@ async def read_shared_child(request: Request, token: str, run_id: str) -> Respon
 async def query_shared(request: Request, token: str) -> Response:
     """The run a token shares and all below it, in order of start, all at once."""
     asked = await body_of(request)
-    ids = asked.texts("id")
-    wanted = None if ids is None else {public_id(one) for one in ids}
 
     def ask(library: Library) -> bytes:
         renderer = Renderer(library, server_url(request), _selected(asked))
-        items = [
-            renderer(stored)
-            for stored in sharing.shared_runs(library, token)
-            if wanted is None or public_id(stored.run.run_id) in wanted
-        ]
-        return _runs(Page(tuple(items)))
+        return _runs(Page(_shared(library, token, asked, renderer)))
+
+    return raw_reply(await answer(request, ask))
+
+
+@router.get("/public/{token}/runs{rest:path}")
+async def list_shared(request: Request, token: str, rest: str) -> Response:
+    """The same as a bare list, as LangSmith's JavaScript SDK asks it.
+
+    Its `listSharedRuns` (0.10) forgets the question mark before the parameters.
+    """
+    asked = Question({**parse_qs(rest), **parse_qs(request.url.query)})
+
+    def ask(library: Library) -> bytes:
+        renderer = Renderer(library, server_url(request))
+        return b"[" + b",".join(_shared(library, token, asked, renderer)) + b"]"
 
     return raw_reply(await answer(request, ask))
 
@@ -244,6 +252,19 @@ def _limit(asked: Question) -> int:
 def _selected(asked: Question) -> frozenset[str] | None:
     names = names_of(asked, "select")
     return names | ALWAYS_V1 if names else None
+
+
+def _shared(
+    library: Library, token: str, asked: Question, renderer: Renderer
+) -> tuple[bytes, ...]:
+    """The shared runs a question means, written."""
+    ids = asked.texts("id")
+    wanted = None if ids is None else {public_id(one) for one in ids}
+    return tuple(
+        renderer(stored)
+        for stored in sharing.shared_runs(library, token)
+        if wanted is None or public_id(stored.run.run_id) in wanted
+    )
 
 
 def _runs(page: Page) -> bytes:
