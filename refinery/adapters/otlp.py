@@ -9,6 +9,7 @@ into equal traces.
 import json
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from refinery.adapters._shared import reading
@@ -43,7 +44,8 @@ def decode_traces(body: bytes, content_type: str, project: str | None = None) ->
     Raises:
         TraceFormatError: it cannot be read.
     """
-    return batches_of_spans(bodies.spans_of(body, content_type), project)
+    with _bounded():
+        return batches_of_spans(bodies.spans_of(body, content_type), project)
 
 
 def decode_logs(body: bytes, content_type: str, project: str | None = None) -> list[RunBatch]:
@@ -52,7 +54,8 @@ def decode_logs(body: bytes, content_type: str, project: str | None = None) -> l
     Raises:
         TraceFormatError: it cannot be read.
     """
-    return batches_of_logs(bodies.logs_of(body, content_type), project)
+    with _bounded():
+        return batches_of_logs(bodies.logs_of(body, content_type), project)
 
 
 def recognise(head: bytes, path: Path) -> bool:
@@ -82,10 +85,11 @@ def read_labelled(path: Path) -> Iterator[tuple[Trace, tuple[Feedback, ...]]]:
     about: dict[str, tuple[str, str | None]] = {}
     feedback: dict[str, dict[str, Feedback]] = {}
     for signals in _signals(path):
-        ours = restore.restored(signals.spans)
-        signals.spans = ours.rest
-        batches = [*batches_of_spans(signals.spans), *batches_of_logs(signals.logs)]
-        for batch in [*ours.batches, *batches]:
+        with _bounded():
+            ours = restore.restored(signals.spans)
+            batches = [*ours.batches, *batches_of_spans(ours.rest)]
+            batches += batches_of_logs(signals.logs)
+        for batch in batches:
             for run in batch.runs:
                 found = runs.setdefault(run.trace_id, {})
                 known = found.get(run.run_id)
@@ -129,6 +133,19 @@ def write(
             count += 1
         file.write("" if is_lines else "]}\n")
     return count
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    """Says so when values are nested deeper than the stack has room for.
+
+    Raises:
+        TraceFormatError: they are.
+    """
+    try:
+        yield
+    except RecursionError as error:
+        raise TraceFormatError("nested too deeply", hint="send smaller values") from error
 
 
 def _signals(path: Path) -> Iterator[Signals]:

@@ -104,18 +104,8 @@ def _body(event: Json) -> dict[str, Json]:
     attributes = event.get("attributes")
     if not isinstance(attributes, Mapping):
         return {}
-    inner = _read(attributes.get("gen_ai.event.content"))
+    inner = attributes.get("gen_ai.event.content")
     return dict(inner) if isinstance(inner, Mapping) else dict(attributes)
-
-
-def _read(value: Json) -> Json:
-    """JSON in a string, else the value."""
-    if not isinstance(value, str) or value[:1] not in ("[", "{"):
-        return value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return value
 
 
 def _inputs(events: list[Json]) -> Json:
@@ -139,24 +129,20 @@ def _outputs(events: list[Json]) -> Json:
 
 def _message(role: str, body: dict[str, Json]) -> dict[str, Json]:
     """A message as OpenAI writes it."""
-    message = {"role": role, **{name: _read_calls(name, value) for name, value in body.items()}}
+    message = {"role": role, **body}
     if role == "tool" and "id" in message:
         message["tool_call_id"] = message.pop("id")
     return message
 
 
 def _choice(body: dict[str, Json]) -> dict[str, Json]:
-    message = _read(body.get("message"))
+    message = body.get("message")
     if not isinstance(message, Mapping):
         message = {k: v for k, v in body.items() if k not in ("index", "finish_reason", "message")}
         if body.get("message") is not None:
             message["content"] = body["message"]
     rest = {k: v for k, v in body.items() if k in ("index", "finish_reason")}
     return {**rest, "message": _message("assistant", dict(message))}
-
-
-def _read_calls(name: str, value: Json) -> Json:
-    return _read(value) if name == "tool_calls" else value
 
 
 def _attributes(events: list[Json], name: str) -> Iterator[Mapping[str, Json]]:
@@ -168,16 +154,16 @@ def _attributes(events: list[Json], name: str) -> Iterator[Mapping[str, Json]]:
 
 def _details(events: list[Json], name: str) -> Json:
     """A whole list of messages, told by the last event that has it."""
-    found = [_read(told.get(name)) for told in _attributes(events, _WHOLE)]
+    found = [told.get(name) for told in _attributes(events, _WHOLE)]
     bodies = [e["body"] for e in events if _name(e) == _WHOLE and isinstance(e.get("body"), dict)]
-    found += [_read(body.get(name)) for body in bodies]
+    found += [body.get(name) for body in bodies]
     return next((value for value in reversed(found) if value not in _EMPTY), None)
 
 
 def _told(events: list[Json], side: str) -> Json:
     """Content older libraries put into an attribute of a span event."""
     for event_name, attribute, field in _ATTRIBUTES:
-        found = [_read(told.get(attribute)) for told in _attributes(events, event_name)]
+        found = [told.get(attribute) for told in _attributes(events, event_name)]
         value = next((item for item in reversed(found) if item not in _EMPTY), None)
         if field == side and value is not None:
             return {"messages": value} if isinstance(value, list) else value

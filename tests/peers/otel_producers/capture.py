@@ -39,7 +39,7 @@ PRODUCERS = {
     "openinference_openai": Producer("openinference_openai.py", "openinference"),
     "openinference_agents": Producer("openinference_agents.py", "openinference"),
     "openinference_langchain": Producer("openinference_langchain.py", "openinference"),
-    "genai_logs": Producer(
+    "genai_default": Producer(
         "genai_openai.py",
         "genai",
         {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "true"},

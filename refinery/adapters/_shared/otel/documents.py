@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from refinery.adapters._shared.otel.limits import Budget
+from refinery.adapters._shared.otel.limits import Budget, number
 from refinery.adapters._shared.otel.spans import LogData, SpanData
 from refinery.errors import TraceFormatError
 from refinery.model.trace import Json
@@ -34,13 +34,18 @@ def spans_of(document: Json) -> list[SpanData]:
     budget = Budget()
     found: list[SpanData] = []
     for request in document if isinstance(document, list) else [document]:
+        if _is_span(request):
+            budget.count_item()
+            found.append(span_of(request, budget=budget))
+            continue
         groups = _groups(request, "resourceSpans", "resource_spans")
         for group, scoped in _scopes(groups, ("scopeSpans", "instrumentationLibrarySpans")):
             resource = _attributes(_get(_map(_get(group, "resource")), "attributes"), budget)
+            scope = _scope(scoped, budget)
             for item in _list(_get(scoped, "spans")):
                 if isinstance(item, Mapping):
                     budget.count_item()
-                    found.append(span_of(item, resource, _scope(scoped, budget), budget))
+                    found.append(span_of(item, resource, scope, budget))
     return found
 
 
@@ -56,19 +61,17 @@ def logs_of(document: Json) -> list[LogData]:
         groups = _groups(request, "resourceLogs", "resource_logs")
         for group, scoped in _scopes(groups, ("scopeLogs", "instrumentationLibraryLogs")):
             resource = _attributes(_get(_map(_get(group, "resource")), "attributes"), budget)
+            scope = _scope(scoped, budget)
             for item in _list(_get(scoped, "logRecords")):
                 if isinstance(item, Mapping):
                     budget.count_item()
-                    found.append(_log(item, resource, _scope(scoped, budget), budget))
+                    found.append(_log(item, resource, scope, budget))
     return found
 
 
-def is_request(document: Json) -> bool:
-    """Whether a JSON value looks like an export request of traces or logs."""
-    return isinstance(document, Mapping) and any(
-        name in document
-        for name in ("resourceSpans", "resource_spans", "resourceLogs", "resource_logs")
-    )
+def _is_span(document: Json) -> bool:
+    """Whether a JSON value is a span without its request, as some file exporters write it."""
+    return bool(_get(document, "spanId") and _get(document, "traceId"))
 
 
 def span_of(
@@ -97,7 +100,7 @@ def span_of(
         trace_id=identifier(_get(item, "traceId"), 16),
         span_id=identifier(_get(item, "spanId"), 8),
         parent_id=identifier(_get(item, "parentSpanId"), 8) or None,
-        name=_text(_get(item, "name")),
+        name=budget.text(_text(_get(item, "name"))),
         start_ns=nanoseconds(_get(item, "startTimeUnixNano")),
         end_ns=nanoseconds(_get(item, "endTimeUnixNano")),
         status_code=_enum(_get(status, "code"), _STATUS, "STATUS_CODE_") or "UNSET",
@@ -193,9 +196,9 @@ def _held(kind: str, held: Json, budget: Budget, depth: int) -> Json:
 
 
 def _integer(value: Json) -> Json:
-    if isinstance(value, str) and re.fullmatch(r"-?\d{1,20}", value):
-        return int(value)
-    return value
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,20}", value):
+        return number(int(value))
+    return number(value) if isinstance(value, int | float) else value
 
 
 def _pairs(values: Json, budget: Budget, depth: int) -> dict[str, Json]:

@@ -1,11 +1,13 @@
 """What the conventions find in the attributes of one span; the first to say a thing is heard."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from refinery.adapters._shared.otel.values import amount, parsed, text, whole_number
 from refinery.model.trace import Json, RunKind
+
+MAX_TAGS = 1000
 
 _EMPTY: tuple[Json, ...] = (None, "", [], {})
 
@@ -86,11 +88,10 @@ class Facts:
     def put_tags(self, value: Json) -> None:
         """Set the tags, given as a list or as text with commas."""
         if isinstance(value, str):
-            value = value.split(",")
-        if isinstance(value, Iterable) and not isinstance(value, Mapping):
-            self.put(
-                "tags", [tag.strip() for tag in value if isinstance(tag, str) and tag.strip()]
-            )
+            value = value.split(",", MAX_TAGS)
+        if isinstance(value, list):
+            told = [tag.strip() for tag in value if isinstance(tag, str) and tag.strip()]
+            self.put("tags", told[:MAX_TAGS])
 
     def add_metadata(self, entries: Json) -> None:
         """Add entries to the metadata; an earlier one of the same name stays."""

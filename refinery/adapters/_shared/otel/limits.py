@@ -5,13 +5,16 @@ from typing import Final
 
 from refinery.errors import TraceFormatError
 from refinery.model.trace import Json
-from refinery.model.walk import MAX_DEPTH
 
 MAX_ITEMS: Final = 100_000
 """Spans or log records of one request. Chosen by us: exporters send 512 at a time."""
 
 MAX_ATTRIBUTE_CHARS: Final = 8 * 2**20
 """Longest text of one attribute; OpenTelemetry itself sets no limit."""
+
+MAX_VALUE_DEPTH: Final = 60
+"""Deepest nesting of one value, also of JSON in a text: what reads it recurses. Chosen by us,
+above what protobuf's own readers take (100 messages, of which a level needs two or three)."""
 
 MAX_ENTRIES: Final = 10_000
 """Attributes, events or links of one span, each."""
@@ -78,7 +81,7 @@ class Budget:
 
     def is_too_deep(self, depth: int) -> bool:
         """Whether values this deep are cut."""
-        if depth <= MAX_DEPTH:
+        if depth <= MAX_VALUE_DEPTH:
             return False
         self._cut.append("")
         return True
@@ -87,8 +90,10 @@ class Budget:
         """Plain JSON with long texts and deep nesting cut."""
         if isinstance(value, str):
             return self.text(value)
-        if isinstance(value, float):
-            return value if value - value == 0 else str(value)
+        if isinstance(value, bool):
+            return value
+        if isinstance(value, int | float):
+            return number(value)
         if isinstance(value, Mapping | list) and self.is_too_deep(depth):
             return "…"
         if isinstance(value, Mapping):
@@ -98,3 +103,10 @@ class Budget:
         if isinstance(value, list):
             return [self.plain(item, depth + 1) for item in value]
         return value
+
+
+def number(value: float) -> Json:
+    """A number any JSON writer takes; as text when it is too large, or not finite."""
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**63 else f"{value:#x}"
+    return value if value - value == 0 else str(value)

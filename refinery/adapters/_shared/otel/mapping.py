@@ -64,7 +64,7 @@ def run_of_span(span: SpanData) -> Run:
         cost_source="reported" if facts.cost is not None else None,
         first_token_ns=_first_token(span),
         metadata=_metadata(span, facts, found),
-        events=list(span.events) or None,
+        events=[_event(event) for event in span.events] or None,
         links=list(span.links) or None,
         **fields,
     )
@@ -82,6 +82,21 @@ def project_of(span: SpanData, told: str | None = None) -> str | None:
         if isinstance(value, str) and value and not value.startswith("unknown_service"):
             return value
     return None
+
+
+def read_messages(attributes: dict[str, Json]) -> dict[str, Json]:
+    """Attributes of an event, JSON in GenAI ones read: what is kept must show its keys."""
+    return {
+        name: parsed(value) if name.startswith("gen_ai.") else value
+        for name, value in attributes.items()
+    }
+
+
+def _event(event: dict[str, Json]) -> dict[str, Json]:
+    attributes = event.get("attributes")
+    if not isinstance(attributes, dict):
+        return event
+    return {**event, "attributes": read_messages(attributes)}
 
 
 def _metadata(span: SpanData, facts: Facts, found: FoundKind) -> dict[str, Json]:

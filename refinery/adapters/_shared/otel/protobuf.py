@@ -94,7 +94,7 @@ def _span(
         trace_id=_identifier(span.trace_id),
         span_id=_identifier(span.span_id),
         parent_id=_identifier(span.parent_span_id) or None,
-        name=span.name,
+        name=budget.text(span.name),
         start_ns=nanoseconds(span.start_time_unix_nano),
         end_ns=nanoseconds(span.end_time_unix_nano),
         status_code=_named(_STATUS, span.status.code) or "UNSET",

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, replace
 from typing import Any
 
-from refinery.adapters._shared.otel.mapping import OTEL, project_of, run_of_span
+from refinery.adapters._shared.otel.mapping import OTEL, project_of, read_messages, run_of_span
 from refinery.adapters._shared.otel.spans import LogData, SpanData, run_uuid, trace_uuid
+from refinery.errors import TraceFormatError
 from refinery.model.logged import with_logged_content
 from refinery.model.merge import merge
 from refinery.model.trace import Json, Run, RunError, RunKind
@@ -64,10 +65,11 @@ def batches_of_logs(records: Iterable[LogData], project: str | None = None) -> l
 
 def without_secrets(runs: list[Run]) -> list[Run]:
     """The runs with secrets replaced, the same one by the same token in all of them."""
-    held = [_held(run) for run in runs]
-    cleaned, counts = redact(held)
+    cleaned, counts = redact([_held(run) for run in runs])
     if not counts:
         return runs
+    if not isinstance(cleaned, list):
+        raise TraceFormatError("nested too deeply", hint="send smaller values")
     return [_with(run, fields) for run, fields in zip(runs, cleaned, strict=True)]
 
 
@@ -126,7 +128,7 @@ def _run_of_record(record: LogData, index: int) -> Run:
         "index": index,
         "severity": record.severity,
         "body": record.body,
-        "attributes": record.attributes,
+        "attributes": read_messages(record.attributes),
         "scope": record.scope,
         **record.details,
     }

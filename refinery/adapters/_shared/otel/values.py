@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 
+from refinery.adapters._shared.otel.limits import MAX_VALUE_DEPTH, number
 from refinery.model.trace import Json
-from refinery.model.walk import MAX_DEPTH
 
 MAX_LITERAL_BYTES = 65_536
 """Longest Python literal that is read; longer ones stay text. Chosen by us."""
@@ -19,14 +19,15 @@ MAX_INDEX = 100_000
 """Highest number in a dotted name that counts as a place in a list."""
 
 _STRUCTURE = re.compile(r"\s*[\[{\"]")
-_OPENING = re.compile(r"[\[{]")
+_NO_ESCAPE = re.compile(r"\\[^\\'\"abfnrtvxuUN0-7]")
+"""A backslash that Python's `repr` never writes, and that makes its reader warn."""
 
 
 def parsed(value: Json, *, scalars: bool = False) -> Json:
     """The value a JSON text stands for; the text itself when it is none.
 
     Texts whose JSON could not be kept whole (a name twice in an object, nesting deeper than
-    `MAX_DEPTH`) stay texts. Numbers beyond JSON (`NaN`, `Infinity`) become strings.
+    `MAX_VALUE_DEPTH`) stay texts. Numbers beyond JSON (`NaN`, `Infinity`) become strings.
 
     Args:
         value: returned as it is when it is no string.
@@ -34,26 +35,24 @@ def parsed(value: Json, *, scalars: bool = False) -> Json:
     """
     if not isinstance(value, str) or not (scalars or _STRUCTURE.match(value)):
         return value
-    if len(_OPENING.findall(value)) > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+    if value.count("[") + value.count("{") > MAX_VALUE_DEPTH and _depth(value) > MAX_VALUE_DEPTH:
         return value
     try:
-        return json.loads(value, object_pairs_hook=_object, parse_constant=str)
+        return json.loads(value, object_pairs_hook=_object, parse_constant=str, parse_int=_integer)
     except (ValueError, RecursionError):
         return value
 
 
 def literal(text: Json) -> Json:
     """The value of a Python literal such as `{'city': 'Paris'}`; the text when it is none."""
-    if not isinstance(text, str) or len(text) > MAX_LITERAL_BYTES or text[:1] not in "{[(":
+    if not isinstance(text, str) or len(text) > MAX_LITERAL_BYTES or text[:1] not in ("{", "["):
         return text
-    if _depth(text) > MAX_LITERAL_DEPTH:
+    if _depth(text) > MAX_LITERAL_DEPTH or _NO_ESCAPE.search(text):
         return text
     try:
-        value = ast.literal_eval(text)
-        json.dumps(value, allow_nan=False)
+        return json.loads(json.dumps(ast.literal_eval(text), allow_nan=False))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text
-    return value
 
 
 def indexed(attributes: Mapping[str, Json], prefix: str) -> list[Json]:
@@ -67,7 +66,7 @@ def indexed(attributes: Mapping[str, Json], prefix: str) -> list[Json]:
         if not name.startswith(dotted):
             continue
         steps = name[len(dotted) :].split(".")
-        if not steps[0].isdecimal() or len(steps) > MAX_DEPTH:
+        if not steps[0].isdecimal() or len(steps) > MAX_VALUE_DEPTH:
             continue
         _plant(tree, steps, value)
     found = _with_lists(tree)
@@ -77,11 +76,11 @@ def indexed(attributes: Mapping[str, Json], prefix: str) -> list[Json]:
 def leaves(value: Json, depth: int = 0) -> Iterator[str]:
     """Every string and number inside a value, as text."""
     if isinstance(value, dict):
-        if depth <= MAX_DEPTH:
+        if depth <= MAX_VALUE_DEPTH:
             for item in value.values():
                 yield from leaves(item, depth + 1)
     elif isinstance(value, list | tuple):
-        if depth <= MAX_DEPTH:
+        if depth <= MAX_VALUE_DEPTH:
             for item in value:
                 yield from leaves(item, depth + 1)
     elif isinstance(value, str):
@@ -98,7 +97,7 @@ def whole_number(value: Json) -> int | None:
         return int(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
-    return value if isinstance(value, int) and value >= 0 else None
+    return value if isinstance(value, int) and 0 <= value < 2**53 else None
 
 
 def amount(value: Json) -> Decimal | None:
@@ -117,6 +116,10 @@ def text(value: Json) -> str | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     return value if isinstance(value, str) and value else None
+
+
+def _integer(digits: str) -> Json:
+    return number(int(digits)) if len(digits) < 20 else digits
 
 
 def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
