@@ -14,7 +14,10 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("calm")
 
-_FOREIGN = ("REFINERY_", "OPENAI_", "ANTHROPIC_", "LANGSMITH_", "LANGCHAIN_", "GIT_")
+_FOREIGN = (
+    *("REFINERY_", "OPENAI_", "ANTHROPIC_", "LANGSMITH_", "LANGCHAIN_", "GIT_"),
+    *("LANGFUSE_", "PHOENIX_", "MLFLOW_", "DD_"),
+)
 _connect = socket.socket.connect
 
 
