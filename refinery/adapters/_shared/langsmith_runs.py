@@ -30,6 +30,8 @@ _KINDS = {kind.value: kind for kind in RunKind}
 _COUNTED = ("llm", "embedding", "")
 """Types whose usage counts: parents repeat their children's. An update may leave out the type."""
 
+_NAMED_PARAMS = tuple((name, f"ls_{name}") for name in ("temperature", "max_tokens", "stop"))
+_NOTHING: Mapping[str, Json] = {}
 _HAS_FIELD = ("metadata", "invocation_params", "runtime")
 """Keys of `extra` that go elsewhere."""
 
@@ -82,7 +84,7 @@ def _fields(item: Mapping[str, Json]) -> dict[str, Any]:
             hint="is LANGSMITH_ENDPOINT the address of a LangSmith API?",
         )
     extra = _object(item.get("extra"))
-    metadata = _object(extra.get("metadata")) | _object(item.get("metadata"))
+    metadata = {**_object(extra.get("metadata")), **_object(item.get("metadata"))}
     invocation = _object(extra.get("invocation_params"))
     native = str(item.get("run_type") or "").lower()[:_MAX_KIND]
     error = _error(item.get("error"))
@@ -116,7 +118,7 @@ def _fields(item: Mapping[str, Json]) -> dict[str, Any]:
         "session_id": _first(metadata, "thread_id", "session_id", "conversation_id"),
         "user_id": _first(metadata, "user_id", "ls_user_id"),
         "tags": [tag for tag in _list(item.get("tags")) if isinstance(tag, str)] or None,
-        "metadata": metadata | _left_out(item) or None,
+        "metadata": {**metadata, **_left_out(item)} or None,
         "events": _list(item.get("events")) or None,
         "attachments": _attachments(item),
     }
@@ -146,8 +148,9 @@ def _list(value: Json) -> list[Json]:
     return value if isinstance(value, list) else []
 
 
-def _object(value: Json) -> dict[str, Json]:
-    return dict(value) if isinstance(value, Mapping) else {}
+def _object(value: Json) -> Mapping[str, Json]:
+    """The value when it is an object, else an empty one; nobody may change it."""
+    return value if isinstance(value, dict) else _NOTHING
 
 
 def _text(value: Json) -> str | None:
@@ -155,9 +158,11 @@ def _text(value: Json) -> str | None:
 
 
 def _first(metadata: Mapping[str, Json], *names: str) -> str | None:
-    values = (metadata.get(name) for name in names)
-    found = next((v for v in values if isinstance(v, str | int) and str(v)), None)
-    return str(found)[:_MAX_METADATA_ID] if found is not None else None
+    for name in names:
+        value = metadata.get(name)
+        if isinstance(value, str | int) and (found := str(value)):
+            return found[:_MAX_METADATA_ID]
+    return None
 
 
 def _parent(item: Mapping[str, Json]) -> str | None:
@@ -216,16 +221,14 @@ def _status(item: Mapping[str, Json], error: RunError | None) -> RunStatus:
 def _params(
     metadata: Mapping[str, Json], invocation: Mapping[str, Json]
 ) -> dict[str, Json] | None:
-    named = {
-        name: metadata[f"ls_{name}"]
-        for name in ("temperature", "max_tokens", "stop")
-        if metadata.get(f"ls_{name}") is not None
-    }
+    named = {name: value for name, ls in _NAMED_PARAMS if (value := metadata.get(ls)) is not None}
+    if not invocation:
+        return named or None
     given = {k: v for k, v in invocation.items() if k != "tools" and v is not None}
     return {**named, **given} or None
 
 
-def _told(item: Mapping[str, Json], metadata: Mapping[str, Json]) -> dict[str, Json]:
+def _told(item: Mapping[str, Json], metadata: Mapping[str, Json]) -> Mapping[str, Json]:
     """`usage_metadata` as the client found it: in the answer, or in the metadata."""
     return _told_usage(item.get("outputs")) or _object(metadata.get("usage_metadata"))
 
@@ -248,12 +251,12 @@ def _usage(item: Mapping[str, Json], told: Mapping[str, Json]) -> Usage | None:
     return usage if usage != Usage() else None
 
 
-def _details(item: Mapping[str, Json], name: str) -> dict[str, Json]:
+def _details(item: Mapping[str, Json], name: str) -> Mapping[str, Json]:
     given = _object(item.get(name))
     return _object(given.get("raw")) if "raw" in given else given
 
 
-def _told_usage(outputs: Json) -> dict[str, Json]:
+def _told_usage(outputs: Json) -> Mapping[str, Json]:
     """`usage_metadata` in the answer: beside it, or in a LangChain message."""
     found = _object(outputs)
     return _object(found.get("usage_metadata")) or _object(
@@ -261,7 +264,7 @@ def _told_usage(outputs: Json) -> dict[str, Json]:
     )
 
 
-def _answer_kwargs(outputs: Mapping[str, Json]) -> dict[str, Json]:
+def _answer_kwargs(outputs: Mapping[str, Json]) -> Mapping[str, Json]:
     """`kwargs` of the first generated message of a LangChain dump."""
     value: Any = outputs.get("generations")
     while isinstance(value, list) and value:
@@ -276,7 +279,10 @@ def _responded(outputs: Json) -> str | None:
 
 
 def _count(*values: Json) -> int | None:
-    return next((v for v in values if isinstance(v, int) and not isinstance(v, bool)), None)
+    for value in values:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+    return None
 
 
 def _cost(item: Mapping[str, Json], told: Mapping[str, Json]) -> Decimal | None:

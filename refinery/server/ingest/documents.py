@@ -1,14 +1,17 @@
 """Reads JSON as clients really send it: with NaN, lone surrogates, bytes that are no UTF-8."""
 
 import json
+from functools import cache
 from typing import Any
 
 import orjson
 
 from refinery.model.trace import Json
 from refinery.model.walk import MAX_DEPTH
-from refinery.safety.prescan import may_hold_secret
-from refinery.safety.redact import redact
+from refinery.safety.redact import Redaction, chosen_redaction
+
+_NOT_COMPACT = rb'\\u00[2-7]|\\/|[^\\]"[ \t\r\n]*:[ \t\r\n]|[^\\]"[ \t\r\n]+:'
+"""JSON not written as `safety.prefilter` expects it: blanks after keys, needless escapes."""
 
 
 class UnreadableError(ValueError):
@@ -42,7 +45,23 @@ def load_redacted(raw: bytes, *, is_clean: bool = False) -> Json:
     """
     value = load(raw)
     needs_look = not is_clean and may_hold_secret(raw)
-    return redact(value)[0] if needs_look or is_deep(raw, value) else value
+    return _redaction().redact(value)[0] if needs_look or is_deep(raw, value) else value
+
+
+def may_hold_secret(raw: bytes) -> bool:
+    """Whether redaction could find anything in JSON documents, alone or in a body of parts."""
+    return bool(_suspects()(raw)) or _not_compact()(raw) is not None
+
+
+@cache
+def _redaction() -> Redaction:
+    """What the environment chose; secrets are taken out of what others send in any case."""
+    return chosen_redaction() or Redaction()
+
+
+@cache
+def _suspects() -> Any:
+    return _redaction().suspects()
 
 
 def is_deep(raw: bytes, value: Json) -> bool:
@@ -80,6 +99,15 @@ def _loosely(raw: bytes, error: ValueError) -> Json:
 def _integer(digits: str) -> int | float:
     """As orjson: what does not fit into 64 bits becomes a float."""
     return int(digits) if len(digits) < 19 else float(digits)
+
+
+@cache
+def _not_compact() -> Any:
+    import re2
+
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    return re2.compile(_NOT_COMPACT, options).search
 
 
 def _without_surrogates(value: Any) -> Json:

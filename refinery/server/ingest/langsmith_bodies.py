@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from refinery.model.trace import Json
-from refinery.safety.prescan import may_hold_secret
 from refinery.server.answers import RequestError
 from refinery.server.ingest import cutting, documents, multipart
 from refinery.server.ingest.intake import Intake, canonical
@@ -32,7 +31,7 @@ class _Reading:
     def __init__(self, body: bytes, limits: Limits) -> None:
         self.intake = Intake(limits)
         self.limits = limits
-        self.is_clean = not may_hold_secret(body)
+        self.is_clean = not documents.may_hold_secret(body)
         self.drawn: dict[tuple[str, str], _Drawn] = {}
         self.attached: dict[str, list[multipart.Part]] = {}
 
