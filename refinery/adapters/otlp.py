@@ -8,8 +8,9 @@ into equal traces.
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from refinery.adapters._shared import reading
@@ -152,32 +153,32 @@ def _signals(path: Path) -> Iterator[Signals]:
     """What a file holds: as a whole, or line by line."""
     content = reading.content(path)
     if content.lstrip()[:1] not in (b"{", b"[", b"\xef"):
-        yield bodies.signals_of_protobuf(content)
+        yield _at(path, "", lambda: bodies.signals_of_protobuf(content))
         return
+    lines = [(n, line) for n, line in enumerate(content.split(b"\n"), 1) if line.strip()]
     try:
         whole = bodies.parse(content)
-    except TraceFormatError as error:
-        lines = [(n, line) for n, line in enumerate(content.split(b"\n"), 1) if line.strip()]
-        if len(lines) < 2:
-            raise TraceFormatError(f"{path}: {error}", hint=error.hint) from error
-        yield from _lines(path, lines)
+    except TraceFormatError:
+        for number, line in lines:
+            yield _at(path, f" line {number}", partial(_parsed_signals, line))
         return
-    yield _named(path, whole)
+    yield _at(path, "", lambda: bodies.signals_of(whole))
 
 
-def _lines(path: Path, lines: list[tuple[int, bytes]]) -> Iterator[Signals]:
-    for number, line in lines:
-        try:
-            yield bodies.signals_of(bodies.parse(line))
-        except TraceFormatError as error:
-            raise TraceFormatError(f"{path} line {number}: {error}", hint=error.hint) from error
+def _parsed_signals(line: bytes) -> Signals:
+    return bodies.signals_of(bodies.parse(line))
 
 
-def _named(path: Path, document: object) -> Signals:
+def _at(path: Path, place: str, take: Callable[[], Signals]) -> Signals:
+    """What `take` reads.
+
+    Raises:
+        TraceFormatError: it is no OTLP; the file and the place are in the message.
+    """
     try:
-        return bodies.signals_of(document)
+        return take()
     except TraceFormatError as error:
-        raise TraceFormatError(f"{path}: {error}", hint=error.hint) from error
+        raise TraceFormatError(f"{path}{place}: {error}", hint=error.hint) from error
 
 
 def _looks_packed(head: bytes) -> bool:
