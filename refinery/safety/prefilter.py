@@ -123,10 +123,14 @@ def suspects(emails: bool = False, keys: tuple[str, ...] = ()) -> Suspects:
         emails: whether addresses are looked for as well.
         keys: further names of keys whose values are secrets, in small letters with `_`.
     """
+    pattern = _pattern(emails, keys)
+    return _by_re2(pattern) or _by_literals(pattern, emails, keys)
+
+
+def _pattern(emails: bool, keys: tuple[str, ...]) -> str:
     names = "|".join([_NAMES, *(_key_pattern(key) for key in keys)])
     parts = [f"{_START}(?:{_TOKENS})", _ANYWHERE, f"(?i:(?:{names}){_VALUE})"]
-    pattern = "|".join([*parts, *([_EMAIL] if emails else [])])
-    return _by_re2(pattern) or _by_literals(pattern, emails, keys)
+    return "|".join([*parts, *([_EMAIL] if emails else [])])
 
 
 def _key_pattern(key: str) -> str:
