@@ -5,10 +5,9 @@ release of LangChain and without importing it.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from refinery.model.trace import Usage
-from refinery.recorders._snapshot import Snapshot
 
 _ALWAYS = frozenset({"content", "type", "tool_calls", "invalid_tool_calls"})
 """Fields of a message that are dumped even when they are empty."""
@@ -24,7 +23,23 @@ _SAME = {
 _FINISH = ("finish_reason", "stop_reason", "done_reason")
 
 
-def message(value: Any, taker: Snapshot) -> Any:
+class Taker(Protocol):
+    """What makes of a value what is to stand in its place, e.g. a copy."""
+
+    def take(self, value: Any) -> Any:
+        """The value in the form it is kept in."""
+        ...
+
+
+class AsIs:
+    """Leaves every value as it is, for a shape that is encoded at once."""
+
+    def take(self, value: Any) -> Any:
+        """The same value."""
+        return value
+
+
+def message(value: Any, taker: Taker) -> Any:
     """A message as `langchain_core.load.dumpd` writes it; anything else as a plain copy."""
     cls = type(value)
     if not hasattr(cls, "lc_id") or not hasattr(value, "content"):
@@ -37,12 +52,12 @@ def message(value: Any, taker: Snapshot) -> Any:
     return {"lc": 1, "type": "constructor", "id": _class_path(cls), "kwargs": taker.take(fields)}
 
 
-def messages(batches: Iterable[Iterable[Any]], taker: Snapshot) -> dict[str, Any]:
+def messages(batches: Iterable[Iterable[Any]], taker: Taker) -> dict[str, Any]:
     """Inputs of a chat model: `{"messages": [[dump, …], …]}`, one list a prompt."""
     return {"messages": [[message(item, taker) for item in batch] for batch in batches]}
 
 
-def generations(response: Any, taker: Snapshot) -> dict[str, Any]:
+def generations(response: Any, taker: Taker) -> dict[str, Any]:
     """Outputs of a model: `{"generations": [[{"text", "message", …}]], "llm_output"}`."""
     groups = [
         [_generation(item, taker) for item in group]
@@ -52,7 +67,7 @@ def generations(response: Any, taker: Snapshot) -> dict[str, Any]:
     return {"generations": groups, "llm_output": taker.take(told)}
 
 
-def _generation(value: Any, taker: Snapshot) -> dict[str, Any]:
+def _generation(value: Any, taker: Taker) -> dict[str, Any]:
     said = getattr(value, "message", None)
     about = dict(getattr(value, "generation_info", None) or {})
     about_message = getattr(said, "response_metadata", None) or {}
@@ -61,7 +76,7 @@ def _generation(value: Any, taker: Snapshot) -> dict[str, Any]:
         if reason:
             about.setdefault("finish_reason", reason)
     entry = {
-        "text": taker.take(getattr(value, "text", "")),
+        "text": taker.take(_plain(getattr(value, "text", ""))),
         "generation_info": taker.take(about) or None,
         "type": taker.take(getattr(value, "type", None)),
     }
@@ -116,7 +131,7 @@ def _sum(items: Iterable[Any], name: str) -> int | None:
 
 
 def model_fields(
-    invocation: Mapping[str, Any], metadata: Mapping[str, Any], taker: Snapshot
+    invocation: Mapping[str, Any], metadata: Mapping[str, Any], taker: Taker
 ) -> dict[str, Any]:
     """Fields of a model run known before it answers: provider, model, parameters, tools."""
     params = {
@@ -152,7 +167,7 @@ def model_responded(response: Any) -> str | None:
     return None
 
 
-def documents(found: Iterable[Any], taker: Snapshot) -> dict[str, Any]:
+def documents(found: Iterable[Any], taker: Taker) -> dict[str, Any]:
     """Outputs of a retriever: `{"documents": [{"page_content", "metadata", "id"?, "score"?}]}`.
 
     A pair of a document and a number, as searches with scores give, is a document with a score.
@@ -160,7 +175,7 @@ def documents(found: Iterable[Any], taker: Snapshot) -> dict[str, Any]:
     return {"documents": [_document(item, taker) for item in list(found)]}
 
 
-def _document(value: Any, taker: Snapshot) -> Any:
+def _document(value: Any, taker: Taker) -> Any:
     if isinstance(value, tuple) and len(value) == 2 and hasattr(value[0], "page_content"):
         held = _document(value[0], taker)
         return {**held, "score": taker.take(value[1])} if isinstance(held, dict) else held
@@ -174,6 +189,11 @@ def _document(value: Any, taker: Snapshot) -> Any:
 
 def _class_path(cls: Any) -> list[str]:
     return [str(part) for part in cls.lc_id()]
+
+
+def _plain(value: Any) -> Any:
+    """Text as an exact string: LangChain's is a subclass, which takes longer to encode."""
+    return str.__str__(value) if isinstance(value, str) else value
 
 
 def _text(value: Any) -> str | None:

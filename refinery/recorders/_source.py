@@ -72,19 +72,32 @@ def subject_of(runs: Any, kind: str) -> Subject | None:
 
 
 def _candidates(runs: Any, kind: str, depth: int = 0) -> Iterator[Any]:
+    cls = type(runs)
+    # Looking for what is not there costs several µs on a pydantic model: ask its class once.
+    own = getattr(runs, "__dict__", None)
+    known = _class_names(cls)  # type: ignore[arg-type]  # classes are hashable
     for name in _HELD:
-        held = getattr(runs, name, None)
-        if callable(held):
-            yield held
+        if (own is not None and name in own) or name in known:
+            held = getattr(runs, name, None)
+            if callable(held):
+                yield held
     for name in _METHODS.get(kind, ()):
-        yield getattr(type(runs), name, None)
-    steps = getattr(runs, "steps", None)
+        if name in known:
+            yield getattr(cls, name, None)
     # A graph's node is a sequence of the user's step and LangGraph's writers.
-    is_node = type(runs).__module__.startswith("langgraph.")
-    if is_node and isinstance(steps, list) and steps and depth < 3:
-        yield from _candidates(steps[0], kind, depth + 1)
+    if cls.__module__.startswith("langgraph.") and depth < 3:
+        steps = getattr(runs, "steps", None)
+        if isinstance(steps, list) and steps:
+            yield from _candidates(steps[0], kind, depth + 1)
     if inspect.isfunction(runs) or inspect.ismethod(runs):
         yield runs
+
+
+@functools.lru_cache(maxsize=4096)
+def _class_names(cls: type) -> frozenset[str]:
+    """Which of the attributes looked for a class or one of its bases defines."""
+    wanted = {*_HELD, *(name for names in _METHODS.values() for name in names)}
+    return frozenset(name for name in wanted if any(name in vars(base) for base in cls.__mro__))
 
 
 def _bare(function: Any) -> Any:

@@ -25,6 +25,7 @@ from refinery.recorders.sink import shared_sink
 
 _KINDS = {kind.value for kind in RunKind}
 _THREAD = ("thread_id", "session_id", "conversation_id")
+AS_IS = _chat.AsIs()
 MAX_MARKS = 1_000
 """Most retrievers at work at once that are known to what is recorded inside them."""
 Callback = TypeVar("Callback", bound=Callable[..., None])
@@ -84,7 +85,7 @@ class RefineryCallbackHandler(BaseCallbackHandler):
     def on_chain_start(self, serialized: dict[str, Any] | None, inputs: Any, **about: Any) -> None:
         """A chain, graph, node, prompt or parser begins."""
         taker = Snapshot()
-        held = taker.take(inputs if isinstance(inputs, dict) else {"input": inputs})
+        held = taker.hold(inputs if isinstance(inputs, dict) else {"input": inputs})
         native = str(about.get("run_type") or "chain")
         owner = _source.owner()
         kind = RunKind(native) if native in _KINDS else RunKind.CHAIN
@@ -98,10 +99,10 @@ class RefineryCallbackHandler(BaseCallbackHandler):
         """A chain ends; streamed chains tell their inputs only now."""
         taker = Snapshot()
         fields: dict[str, Any] = {
-            "outputs": taker.take(outputs if isinstance(outputs, dict) else {"output": outputs})
+            "outputs": taker.hold(outputs if isinstance(outputs, dict) else {"output": outputs})
         }
         if (late := about.get("inputs")) is not None:
-            fields["inputs"] = taker.take(late if isinstance(late, dict) else {"input": late})
+            fields["inputs"] = taker.hold(late if isinstance(late, dict) else {"input": late})
         self.book.finish(str(run_id), fields, size_bytes=taker.size_bytes)
 
     @_guarded
@@ -115,7 +116,7 @@ class RefineryCallbackHandler(BaseCallbackHandler):
     ) -> None:
         """A chat model is called."""
         taker = Snapshot()
-        self._start_model(serialized, _chat.messages(messages, taker), about, taker)
+        self._start_model(serialized, taker.hold(_chat.messages(messages, AS_IS)), about, taker)
 
     @_guarded
     def on_llm_start(
@@ -123,7 +124,7 @@ class RefineryCallbackHandler(BaseCallbackHandler):
     ) -> None:
         """A text model is called."""
         taker = Snapshot()
-        self._start_model(serialized, {"prompts": taker.take(list(prompts))}, about, taker)
+        self._start_model(serialized, taker.hold({"prompts": list(prompts)}), about, taker)
 
     @_guarded
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **about: Any) -> None:
@@ -159,7 +160,7 @@ class RefineryCallbackHandler(BaseCallbackHandler):
         """A tool is called."""
         taker = Snapshot()
         given = about.get("inputs")
-        held = taker.take(given if isinstance(given, dict) else {"input": input_str})
+        held = taker.hold(given if isinstance(given, dict) else {"input": input_str})
         fields = {"kind": RunKind.TOOL, "native_kind": "tool", "inputs": held}
         if (call_id := about.get("tool_call_id")) is not None:
             about["metadata"] = {**(about.get("metadata") or {}), "tool_call_id": call_id}
@@ -169,7 +170,7 @@ class RefineryCallbackHandler(BaseCallbackHandler):
     def on_tool_end(self, output: Any, *, run_id: UUID, **about: Any) -> None:
         """A tool has answered."""
         taker = Snapshot()
-        fields = {"outputs": {"output": taker.take(output)}}
+        fields = {"outputs": taker.hold({"output": output})}
         self.book.finish(str(run_id), fields, size_bytes=taker.size_bytes)
 
     @_guarded
@@ -186,7 +187,7 @@ class RefineryCallbackHandler(BaseCallbackHandler):
         fields = {
             "kind": RunKind.RETRIEVER,
             "native_kind": "retriever",
-            "inputs": {"query": taker.take(query)},
+            "inputs": taker.hold({"query": query}),
         }
         about["name"] = about.get("name") or "Retriever"
         self._start(serialized, about, fields, taker, _source.owner())
@@ -199,7 +200,7 @@ class RefineryCallbackHandler(BaseCallbackHandler):
         """A retriever has answered."""
         self._leave(run_id)
         taker = Snapshot()
-        fields = {"outputs": _chat.documents(documents, taker)}
+        fields = {"outputs": taker.hold(_chat.documents(documents, AS_IS))}
         self.book.finish(str(run_id), fields, size_bytes=taker.size_bytes)
 
     @_guarded
@@ -230,7 +231,7 @@ class RefineryCallbackHandler(BaseCallbackHandler):
     def _start_model(
         self,
         serialized: dict[str, Any] | None,
-        inputs: dict[str, Any],
+        inputs: Any,
         about: dict[str, Any],
         taker: Snapshot,
     ) -> None:
@@ -296,13 +297,13 @@ class RefineryCallbackHandler(BaseCallbackHandler):
         if notes.get("cancelled") == "interrupt":
             self._interrupts.interrupted(run)
         if (late := about.get("inputs")) is not None:
-            fields["inputs"] = taker.take(late if isinstance(late, dict) else {"input": late})
+            fields["inputs"] = taker.hold(late if isinstance(late, dict) else {"input": late})
         self.book.finish(str(run_id), fields, size_bytes=taker.size_bytes)
 
 
 def _answer(response: Any, taker: Snapshot) -> dict[str, Any]:
     return {
-        "outputs": _chat.generations(response, taker),
+        "outputs": taker.hold(_chat.generations(response, AS_IS)),
         "usage": _chat.usage(response),
         "model_responded": _chat.model_responded(response),
     }
