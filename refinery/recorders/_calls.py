@@ -186,14 +186,18 @@ def _noting(
 
     @functools.wraps(real)
     def sleep(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if call := _at_work.get():
-            with guarded(call.book):
+        call = _at_work.get()
+        # LangChain's own calls are told by its recorder, which cannot see the SDK's retries.
+        place = (call.book, call.run_id) if call else _context.model_call()
+        if place:
+            book, run_id = place
+            with guarded(book):
                 taken = kwargs.get("retries_taken")
                 about = {
                     "attempt": taken + 1 if isinstance(taken, int) else None,
                     "http_status": getattr(kwargs.get("response"), "status_code", None),
                 }
-                call.book.add_event(call.run_id, "retry", about)
+                book.add_event(run_id, "retry", about)
         return real(self, *args, **kwargs)
 
     return sleep
