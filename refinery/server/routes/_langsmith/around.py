@@ -68,6 +68,7 @@ class Library:
     def __init__(self, store: Store, memory: Memory, *, is_later_page: bool = False) -> None:
         self.store = store
         self.memory = memory
+        self.began_s = clock.monotonic_s()
         self._is_later_page = is_later_page
         self._fresh: set[str] = set()
         self._feedback: OrderedDict[str, list[Feedback]] = OrderedDict()

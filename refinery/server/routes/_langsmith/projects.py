@@ -160,6 +160,7 @@ def _statistics(library: Library, project: Project) -> dict[str, Json]:
         "feedback_stats": feedback_stats(sums.feedback),
         "session_feedback_stats": {},
         "run_facets": [],
+        "is_complete": sums.is_complete,
         "error_rate": sums.errors / sums.runs if sums.runs else None,
         "streaming_rate": len(sums.first_tokens_s) / sums.runs if sums.runs else None,
     }

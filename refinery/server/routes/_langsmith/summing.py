@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import islice
 
+from refinery import clock
 from refinery.adapters._shared.langsmith_tree import Totals, moment
 from refinery.model.trace import Feedback, Json, RunStatus
 from refinery.ports import StoredRun
@@ -13,6 +14,9 @@ from refinery.server.routes._langsmith.around import Library
 
 MAX_RUNS = 50_000
 """Runs that are summed, newest first; more are left out, and `is_complete` says so."""
+
+SUM_S = 6.0
+"""Longest a request sums; what is left then is left out too. Clients give up after 10 s."""
 
 _MAX_FEEDBACK = 50_000
 _MAX_ABOVE = 200
@@ -67,7 +71,7 @@ def summed(library: Library, found: Iterable[StoredRun]) -> Sums:
     sums = Sums()
     counted: dict[str, tuple[Totals, tuple[str, ...]]] = {}
     for number, stored in enumerate(found):
-        if number >= MAX_RUNS:
+        if number >= MAX_RUNS or clock.monotonic_s() - library.began_s > SUM_S:
             sums.is_complete = False
             break
         run = stored.run
