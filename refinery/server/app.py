@@ -5,9 +5,8 @@ LangSmith's v1 API without a prefix (`/runs/query`), its v2 API as `/api/v2/…`
 as `/v1/traces`, `/v1/logs` and `/v1/metrics`.
 """
 
-import importlib.util
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import anyio.to_thread
 from fastapi import FastAPI
@@ -16,6 +15,7 @@ from refinery.server import security, spooling
 from refinery.server.body import Memory
 from refinery.server.config import ServeSettings
 from refinery.server.ingest import langsmith, otlp
+from refinery.server.routes import langsmith as reading
 from refinery.server.writer import Writer
 from refinery.workflows.wiring import open_store
 
@@ -40,10 +40,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
     app.state.writer = Writer(app.state.store, settings.limits)
     for route in (*langsmith.ROUTES, *otlp.ROUTES):
         app.router.routes.append(route)
-    if importlib.util.find_spec("refinery.server.routes") is not None:
-        with suppress(ModuleNotFoundError):
-            reading = importlib.import_module("refinery.server.routes.langsmith")
-            app.include_router(reading.router)
+    app.include_router(reading.router)
     app.add_middleware(security.Gate, settings=settings)
     return app
 

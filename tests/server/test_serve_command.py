@@ -1,0 +1,127 @@
+"""`refinery serve` as users call it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from refinery.model.codec import encode_run
+from refinery.model.trace import Run
+from refinery.stores.sqlite import open_store
+
+pytestmark = pytest.mark.slow
+
+KEY = "a-long-random-key"
+
+
+def start(*arguments: str, **variables: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "refinery", "serve", *arguments],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **variables},
+    )
+
+
+def ready(process: "subprocess.Popen[str]") -> dict[str, Any]:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, process.communicate()
+    document: dict[str, Any] = json.loads(line)
+    return document
+
+
+def end(process: "subprocess.Popen[str]", number: int = signal.SIGTERM) -> tuple[str, str]:
+    process.send_signal(number)
+    return process.communicate(timeout=30)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_says_when_it_is_ready_and_ends_when_asked(number: int) -> None:
+    process = start("--port", "0", "--json")
+    told = ready(process)
+
+    assert httpx.get(told["url"] + "/info").status_code == 200
+    assert told["schema_version"] == 1
+    assert told["environment"]["langsmith"]["LANGSMITH_ENDPOINT"] == told["url"]
+    assert told["environment"]["otlp"]["OTEL_EXPORTER_OTLP_ENDPOINT"] == told["url"]
+    assert end(process, number) == ("", "")
+    assert process.returncode == 0
+
+
+def test_people_are_told_what_to_set() -> None:
+    process = start("--port", "0")
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    rest = process.stdout.read()
+    _, errors = process.communicate(timeout=30)
+
+    assert first.startswith("Taking traces at http://127.0.0.1:")
+    for name in ("LANGSMITH_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT", "LANGFUSE_BASE_URL"):
+        assert f"export {name}=http://127.0.0.1:" in rest
+    assert "everything that arrived is stored" in errors
+
+
+def test_a_taken_port_is_an_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        process = start("--port", str(taken.getsockname()[1]))
+        _, errors = process.communicate(timeout=30)
+
+    assert process.returncode == 2
+    assert "is in use" in errors
+    assert "--port" in errors
+
+
+def test_others_are_let_in_with_a_key_only(tmp_path: Path) -> None:
+    process = start("--host", "0.0.0.0", "--port", "0")
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 4
+    assert "--api-key-file" in errors
+
+    file = tmp_path / "key"
+    file.write_text(KEY + "\n")
+    process = start("--host", "0.0.0.0", "--port", "0", "--json", "--api-key-file", str(file))
+    told = ready(process)
+    address = f"http://127.0.0.1:{told['port']}/info"
+    assert httpx.get(address).status_code == 401
+    assert httpx.get(address, headers={"x-api-key": KEY}).status_code == 200
+    output = "".join(end(process))
+    assert KEY not in json.dumps(told) + output
+
+
+def test_a_file_without_a_key_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("\n")
+    process = start("--api-key-file", str(tmp_path / "key"))
+    _, errors = process.communicate(timeout=30)
+
+    assert process.returncode == 2
+    assert "holds no key" in errors
+
+
+def test_what_recorders_leave_in_the_spool_shows_up(tmp_path: Path) -> None:
+    home = tmp_path / "state"
+    process = start("--port", "0", "--json", REFINERY_HOME=str(home))
+    ready(process)
+    (home / "spool").mkdir(parents=True, exist_ok=True)
+    run = Run(run_id="r-1", trace_id="r-1", name="from a recorder")
+    line = json.dumps({"run": encode_run(run), "source": "test", "project": None})
+    (home / "spool" / "1-x.jsonl").write_text(line + "\n")
+    store = open_store(str(home / "traces.db"))
+    try:
+        until = time.monotonic() + 10
+        while store.get_run("r-1") is None and time.monotonic() < until:
+            time.sleep(0.05)
+        assert store.get_run("r-1") is not None
+    finally:
+        store.close()
+        end(process)
