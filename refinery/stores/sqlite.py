@@ -200,7 +200,10 @@ class SqliteStore:
             while limit is None or done < limit:
                 if not texts.is_behind(connection):
                     return 0
-                done += texts.index_slice(connection)
+                taken = texts.index_slice(connection)
+                if taken == 0:  # a damaged file counts runs that it cannot show
+                    raise rows.damaged("runs to be indexed cannot be found")
+                done += taken
             return texts.waiting(connection)
 
     def stats(self) -> dict[str, Json]:
@@ -236,7 +239,7 @@ class SqliteStore:
             is_behind = texts.is_behind(connection)
         if is_behind:
             self.index()
-        return texts.words(queries.clean(text)[: queries.MAX_TEXT])[: queries.MAX_WORDS]
+        return texts.words(queries.asked_words(text))[: queries.MAX_WORDS]
 
 
 def _stored_runs(

@@ -340,7 +340,8 @@ _READER = """
 import sys
 from pathlib import Path
 from refinery.errors import StoreError
-from refinery.ports import TraceFilter
+from refinery.model.trace import Run
+from refinery.ports import RunFilter, TraceFilter
 from refinery.stores.sqlite import SqliteStore
 
 for name in sys.argv[1:]:
@@ -352,6 +353,18 @@ for name in sys.argv[1:]:
                 store.get_trace(f"t{number}")
     except StoreError:
         pass
+    for change in (
+        lambda store: store.find_runs(RunFilter(project="p", status="error")),
+        lambda store: store.projects(),
+        lambda store: store.write_runs([Run("t3/9", "t3", parent_id="t3"), Run("t4", "t4", "x")]),
+        lambda store: store.delete_traces(["t5"]),
+        lambda store: store.get_feedback("t6"),
+    ):
+        try:
+            with SqliteStore(Path(name)) as store:
+                change(store)
+        except StoreError:
+            pass
 """
 
 
@@ -360,7 +373,7 @@ def test_flipped_bits_never_crash_the_reader(tmp_path: Path) -> None:
     original = tmp_path / "whole.db"
     with SqliteStore(original) as store:
         for number in range(20):
-            store.write_runs(sample(f"t{number}", failed="no lamp").runs)
+            store.write_runs(sample(f"t{number}", failed="no lamp").runs, project="p")
     whole = original.read_bytes()
     chance = random.Random(11)
     files = []

@@ -9,11 +9,11 @@ from typing import Any
 from refinery.errors import InputError
 from refinery.ports import RunFilter, TraceFilter
 
-MAX_TEXT = 4_000
-"""Characters of one text search that are used."""
-
 MAX_WORDS = 20
 """Words of one text search that are used; more are ignored."""
+
+MAX_WORD = 1_000
+"""Characters of a word in a text search; a longer one is ignored."""
 
 SUMMARY_COLUMNS = (
     "trace_id, name, status, runs, errors, start_ns, end_ns, source, project, session_id, "
@@ -176,6 +176,11 @@ def _add_bounds(found: Query, wanted: RunFilter) -> None:
         found.add("start_ns >= ?", bounded(wanted.since_ns))
     if wanted.until_ns is not None:
         found.add("start_ns < ?", bounded(wanted.until_ns))
+
+
+def asked_words(text: str) -> str:
+    """What of a text is searched for: so many words, none of them endless."""
+    return " ".join(word for word in clean(text).split()[:MAX_WORDS] if len(word) <= MAX_WORD)
 
 
 def clean(text: str) -> str:

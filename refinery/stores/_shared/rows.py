@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 from refinery.errors import StoreError
@@ -36,8 +37,35 @@ def as_json(values: Sequence[str | int]) -> str:
     return json.dumps(values)
 
 
+def check(values: Sequence[Any], kinds: str) -> None:
+    """See that values have the types of their columns, which a damaged file need not have.
+
+    Args:
+        values: of a row.
+        kinds: one letter a column: `n` a number, `i` a number or null, `t` a text or null.
+
+    Raises:
+        StoreError: one has not.
+    """
+    for value, kind in zip(values, kinds, strict=True):
+        if type(value) not in _KINDS[kind]:
+            raise damaged(f"{type(value).__name__} in a column of other values")
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "n": (int,),
+    "i": (int, NoneType),
+    "t": (str, NoneType),
+}
+
+
 def to_row(values: Sequence[Any]) -> StoredRow:
-    """A row from the values of `RUN`."""
+    """A row from the values of `RUN`.
+
+    Raises:
+        StoreError: they cannot be such values.
+    """
+    check(values, "nttttttiiittnn")
     return StoredRow(values[0], tuple(values[1:12]), values[12], values[13])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
-from refinery.stores._shared import feedback
+from refinery.stores._shared import feedback, rows
 from refinery.stores._shared.summaries import Change, RunColumns, Summary, grown, summarise
 
 _SUMMARY = (
@@ -46,6 +46,7 @@ def numbers(
         (json.dumps(list({*needed, *about})),),
     ).fetchall()
     for number, trace_id, source, project, *summary in asked:
+        rows.check((number, *summary), "nttnniittiiiiiii")
         found[trace_id] = Known(number, trace_id, Summary(*summary))
         said = about.get(trace_id, ("unknown", None))
         if (source == "unknown" and said[0] != source) or (project is None and said[1]):
@@ -114,7 +115,10 @@ def _exists(connection: sqlite3.Connection, condition: str, *arguments: object) 
 
 def _columns(connection: sqlite3.Connection, condition: str, argument: int) -> list[RunColumns]:
     sql = f"SELECT {_COLUMNS} FROM runs WHERE {condition}"  # noqa: S608  # conditions of this file
-    return [RunColumns(*row) for row in connection.execute(sql, (argument,))]
+    found = connection.execute(sql, (argument,)).fetchall()
+    for row in found:
+        rows.check(row, "ntttttiiitt")
+    return [RunColumns(*row) for row in found]
 
 
 def refresh(connection: sqlite3.Connection, trace_id: str) -> None:
