@@ -164,10 +164,12 @@ def prove(parts: Parts, state: FixState) -> FixState:
         categories=tuple(dict.fromkeys(f.category for f in found.findings)),
     )
     tried = proof.run(task, attempts)
-    chosen = best(tried)
+    chosen = best(tried.attempts)
+    name = chosen.hypothesis.hypothesis_id if chosen else None
     proven: FixState = {
-        "attempts": [encode(attempt) for attempt in tried],
-        "chosen": chosen.hypothesis.hypothesis_id if chosen else None,
+        "attempts": [encode(attempt) for attempt in tried.attempts],
+        "chosen": name,
+        "exchanges": [encode(item) for item in tried.exchanges_of(name)] if name else [],
     }
     return {**proven, "proof_seal": seal(proof_of({**state, **proven}))}
 

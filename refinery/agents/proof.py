@@ -12,7 +12,10 @@ from refinery.model.trace import Trace
 from refinery.model.verdict import Trial
 from refinery.replay import checks, configure
 from refinery.replay.cases import Case, TrialRequest
-from refinery.replay.trial import Baseline, baseline, run_trial
+from refinery.replay.judging import UNPATCHED
+from refinery.replay.live_answers import Exchange
+from refinery.replay.trial import Baseline, arm_name, baseline, run_trial
+from refinery.replay.upstream import Upstream
 from refinery.settings import Settings
 
 AT_ONCE = 2
@@ -32,7 +35,21 @@ class Proof:
     """Categories of the findings: what a fix must remove when the user named no checks."""
 
 
-def run(proof: Proof, attempts: Sequence[Attempt]) -> list[Attempt]:
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """What the trials showed."""
+
+    attempts: tuple[Attempt, ...]
+    exchanges: tuple[Exchange, ...] = ()
+    """What live models answered, all arms together."""
+
+    def exchanges_of(self, chosen: str) -> list[Exchange]:
+        """Those of the unpatched arms and of one attempt's."""
+        arms = (UNPATCHED, arm_name(chosen))
+        return [item for item in self.exchanges if item.lane.startswith(arms)]
+
+
+def run(proof: Proof, attempts: Sequence[Attempt]) -> Proven:
     """Try every attempt the guard does not block; the others come back as they are.
 
     Raises:
@@ -41,7 +58,7 @@ def run(proof: Proof, attempts: Sequence[Attempt]) -> list[Attempt]:
     """
     provable = [attempt for attempt in attempts if attempt.is_provable]
     if not provable:
-        return list(attempts)
+        return Proven(tuple(attempts))
     shared = _request(proof, provable)
     proof.say(
         f"replaying {len(shared.failing)} failing and {len(shared.controls)} passing traces "
@@ -51,7 +68,9 @@ def run(proof: Proof, attempts: Sequence[Attempt]) -> list[Attempt]:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         trials = pool.map(lambda attempt: _try(proof, shared, base, attempt), provable)
         tried = {attempt.hypothesis.hypothesis_id: attempt for attempt in trials}
-    return [tried.get(a.hypothesis.hypothesis_id, a) for a in attempts]
+    done = tuple(tried.get(a.hypothesis.hypothesis_id, a) for a in attempts)
+    asked = shared.agent.upstream
+    return Proven(done, asked.log.exchanges if isinstance(asked, Upstream) else ())
 
 
 def _try(proof: Proof, shared: TrialRequest, base: Baseline, attempt: Attempt) -> Attempt:

@@ -36,6 +36,8 @@ class FixState(TypedDict, total=False):
     """One per hypothesis: an encoded `Attempt`."""
     chosen: str | None
     """Id of the hypothesis put up for approval; None when none was proven."""
+    exchanges: list[Json]
+    """What live models answered in the chosen attempt's trial: encoded `Exchange` records."""
     decision: Json
     """What the approver said: `{"answer": "yes" | "no", "approver", "covers_held"}`."""
     change: Json
@@ -58,4 +60,8 @@ def proof_of(state: FixState) -> Json:
     attempts = state.get("attempts") or []
     chosen = state.get("chosen")
     attempt = next((a for a in attempts if a["hypothesis"]["hypothesis_id"] == chosen), None)
-    return {"request": request_of(state), "attempt": attempt}
+    return {
+        "request": request_of(state),
+        "attempt": attempt,
+        "exchanges": state.get("exchanges") or [],
+    }

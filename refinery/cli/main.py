@@ -18,7 +18,7 @@ SECTIONS = {
     "Start": ("demo", "init", "doctor"),
     "Capture": ("record", "serve", "import", "fetch", "export"),
     "Look": ("traces", "show", "diff", "label", "diagnose", "replay"),
-    "Mend": ("fix", "history", "rollback", "redo"),
+    "Mend": ("fix", "history", "rollback", "redo", "verify"),
     "Settings": ("config",),
 }
 

@@ -1,7 +1,8 @@
 """The events of a model's stream, joined into the body that would have said the same.
 
->>> joined(CHAT, [{"choices": [{"index": 0, "delta": {"content": part}}]} for part in ("a", "b")])
-{'object': 'chat.completion', 'choices': [{'index': 0, 'message': {'content': 'ab'}}]}
+>>> events = [{"choices": [{"index": 0, "delta": {"content": part}}]} for part in ("a", "b")]
+>>> joined(CHAT, events)["choices"]
+[{'index': 0, 'message': {'role': 'assistant', 'content': 'ab'}}]
 
 An event is the parsed data of one server-sent event. Events may lack, repeat or be of any shape;
 what cannot be read is left out and nothing raises.
@@ -121,7 +122,7 @@ def _add_choice(known: dict[str, Json], choice: Mapping[str, Json]) -> None:
     for key, value in choice.items():
         if key == "delta":
             if isinstance(value, Mapping):
-                _grow(known.setdefault("message", {}), value)
+                _grow(known.setdefault("message", {"role": "assistant"}), value)
         elif key == "finish_reason":
             known[key] = value or known.get(key)
         elif key != "index":

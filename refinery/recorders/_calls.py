@@ -19,7 +19,7 @@ from typing import Any
 from refinery import clock
 from refinery.model import bodies
 from refinery.model.trace import Json
-from refinery.recorders import _context, _source
+from refinery.recorders import _context, _source, gateway_mark
 from refinery.recorders._book import Book, ending
 from refinery.recorders._snapshot import Snapshot, snapshot
 
@@ -224,7 +224,9 @@ def _open(book: Book, vendor: Vendor, client: Any, options: Any) -> Call | None:
     if interface is None or not is_post or not interface.startswith(vendor.name + "."):
         return None
     subject, is_langchains = _around()
+    endpoint = _endpoint(client)
     if is_langchains and vendor.is_armed and interface != bodies.EMBEDDINGS:
+        gateway_mark.mark(options, endpoint, gateway_mark.ELSEWHERE)
         return None
     body = _body(options)
     taker = Snapshot()
@@ -247,8 +249,9 @@ def _open(book: Book, vendor: Vendor, client: Any, options: Any) -> Call | None:
         subject=subject,
         source=vendor.name,
     )
-    if endpoint := _endpoint(client):
+    if endpoint:
         run.extra["endpoint"] = endpoint
+        gateway_mark.mark(options, endpoint, f"{run.place.trace_id}/{run_id}")
     return Call(book, run_id, interface)
 
 

@@ -18,12 +18,11 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from refinery.recorders import gateway_mark
 from refinery.replay import passage, wire
 from refinery.replay.exchange import Api
 from refinery.replay.passage import Exchange, Headers, Outcome
 
-RECORDED_HEADER = "x-refinery-recorded"
-"""Set by our recorders inside the program on calls they record themselves; never sent on."""
 PIECE_BYTES = 65536
 CONNECT_S = 30.0
 SILENCE_S = 900.0
@@ -107,8 +106,8 @@ class Handler(BaseHTTPRequestHandler):
             upstream=self.route.origin,
             method=self.command,
             target=target,
-            headers=[pair for pair in headers if pair[0].lower() != RECORDED_HEADER],
-            recorded=passage.header(headers, RECORDED_HEADER),
+            headers=[pair for pair in headers if pair[0].lower() != gateway_mark.HEADER],
+            recorded=passage.header(headers, gateway_mark.HEADER),
         )
         with type(self).passing(exchange, self._upstream):
             response = self._ask(exchange)
@@ -244,6 +243,7 @@ class Handler(BaseHTTPRequestHandler):
         except OSError:
             exchange.end(Outcome.CLIENT_LEFT)
             self.close_connection = True
+        response.close()  # `read1` does not, when it has read a body of known length
         if exchange.outcome is not Outcome.DONE:
             self._upstream.close()
 

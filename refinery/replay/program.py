@@ -13,7 +13,7 @@ import refinery
 from refinery.codebase.repository import Repository
 from refinery.errors import InputError
 from refinery.model.patch import FileChange
-from refinery.replay.upstream import Upstream
+from refinery.replay.live_answers import Asked
 from refinery.safety.sandbox import Confinement, Finished, run
 
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TERM")
@@ -37,7 +37,7 @@ class Agent:
     """Interpreter with the agent's libraries; None: the one that runs Refinery."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Variables it gets beside the usual ones; never keys of model endpoints."""
-    upstream: Upstream | None = None
+    upstream: Asked | None = None
     """Whom the gateway asks for requests that were not recorded; None: nobody."""
     live: tuple[str, ...] = ()
     """Tools and retrievers that run instead of being served from the tape."""

@@ -16,12 +16,11 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from refinery.errors import InputError
+from refinery.recorders import gateway_mark
 from refinery.replay.forwarding import Handler, Route
 from refinery.replay.passage import Exchange, Outcome
 from refinery.replay.upstream import ANTHROPIC_DEFAULT, OPENAI_DEFAULT
 
-ORIGINS = "REFINERY_GATEWAY"
-"""Variable that tells our recorders inside a program the gateway's origins, joined by commas."""
 CLOSING_S = 2.0
 """Longest wait for exchanges under way when the gateway is closed."""
 VENDORS: Mapping[str, tuple[tuple[str, ...], str | None]] = {
@@ -63,7 +62,7 @@ class RecordingGateway:
     def variables(self, environment: Mapping[str, str]) -> dict[str, str]:
         """The variables that make a program use the gateway."""
         origins = [f"http://127.0.0.1:{server.port}" for server in self._servers.values()]
-        made = {**self._announced, ORIGINS: ",".join(origins)}
+        made = {**self._announced, gateway_mark.ORIGINS: ",".join(origins)}
         for name in ("NO_PROXY", "no_proxy"):
             known = environment.get(name)
             made[name] = f"{known},127.0.0.1" if known else "127.0.0.1"

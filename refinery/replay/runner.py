@@ -19,8 +19,8 @@ from refinery.model.merge import merge
 from refinery.model.trace import EntryPoint, Json, Run
 from refinery.model.verdict import Fidelity, ReplayResult, StepFidelity
 from refinery.recorders.spool_file import Reader, spool_files
-from refinery.replay.exchanges import Lane
 from refinery.replay.gateway import Gateway
+from refinery.replay.live_answers import Lane
 from refinery.replay.program import Agent, Code, Place, complaint, execute, prepared
 from refinery.replay.session import Rules, Session
 from refinery.replay.tape import RecordedResult, Tape

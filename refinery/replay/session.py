@@ -10,8 +10,8 @@ from refinery.model.verdict import Fidelity, StepFidelity
 from refinery.replay import canonical
 from refinery.replay.canonical import Canonical, Fresh
 from refinery.replay.exchange import ModelRequest
+from refinery.replay.live_answers import Lane
 from refinery.replay.tape import RecordedCall, Tape
-from refinery.replay.upstream import Upstream
 
 Meaning = Mapping[str, Mapping[str, Json]]
 """For a recorded call (by run id), the fields its unchanged program really sends."""
@@ -30,7 +30,7 @@ class Rules:
     """More UUIDs that are data, e.g. those a patch adds."""
     asks_again: bool = False
     """Whether recorded requests are asked of the live model too, to see what it says today."""
-    upstream: Upstream | None = None
+    upstream: Lane | None = None
     """Whom to ask for requests that were not recorded; None: nobody."""
 
 

@@ -28,7 +28,7 @@ from refinery.replay.statistics import wilson
 
 NO_OP, PATCHED = "no-op", "patch"
 
-__all__ = ["Baseline", "Case", "TrialRequest", "baseline", "run_trial"]
+__all__ = ["Baseline", "Case", "TrialRequest", "arm_name", "baseline", "run_trial"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,11 @@ class _Variant:
     name: str
     changes: tuple[FileChange, ...] = ()
     meaning: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+
+
+def arm_name(hypothesis_id: str) -> str:
+    """What live answers to a patched arm are filed under."""
+    return f"{PATCHED} {hypothesis_id}"
 
 
 def baseline(request: TrialRequest) -> Baseline:
@@ -160,6 +165,7 @@ def _batch(
         touched=request.paths,
         rules=rules,
         asked_again=asked_again,
+        name=variant.name if variant.name == UNPATCHED else arm_name(request.hypothesis_id),
     )
 
 

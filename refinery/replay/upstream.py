@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from refinery.errors import InputError
+from refinery.replay.live_answers import Answer, ExchangeLog
 
 OPENAI_DEFAULT = "https://api.openai.com/v1"
 ANTHROPIC_DEFAULT = "https://api.anthropic.com"
@@ -32,15 +33,6 @@ class Endpoint:
     """OpenAI: ends with its version, e.g. `…/v1`; Anthropic: without it."""
     key: str | None = field(repr=False)
     """None: no key is sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What an endpoint answered."""
-
-    status: int
-    content_type: str
-    body: bytes
 
 
 class Budget:
@@ -64,18 +56,23 @@ class Upstream:
     openai: Endpoint | None
     anthropic: Endpoint | None
     budget: Budget
+    log: ExchangeLog = field(default_factory=ExchangeLog)
+    """What was answered, by lane."""
 
     def endpoint(self, path: str) -> Endpoint | None:
         """The endpoint a path belongs to; None when it is not configured."""
         return self.anthropic if "/messages" in path else self.openai
 
-    def ask(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer | str:
-        """Send a request on, waiting shortly when the endpoint is busy.
+    def ask(
+        self, path: str, body: bytes, headers: Mapping[str, str], lane: str = ""
+    ) -> Answer | str:
+        """Send a request on, waiting shortly when the endpoint is busy; the answer is kept.
 
         Args:
             path: path and query the agent used, e.g. `/v1/chat/completions`.
             body: as the agent sent it.
             headers: the agent's, lower-case; only version headers are passed on.
+            lane: which case of which arm asks.
 
         Returns:
             The answer whatever its status, or why there is none, in words.
@@ -93,6 +90,7 @@ class Upstream:
             if answer.status not in _BUSY or attempt == _ATTEMPTS - 1:
                 break
             time.sleep(min(_LONGEST_WAIT_S, 0.2 * 2**attempt if wait_s is None else wait_s))
+        self.log.add(lane, path, body, answer)
         return answer
 
 

@@ -7,6 +7,7 @@ the entries `rolling back` and `rolled back`; so is doing it again (`redoing`, `
 """
 
 import textwrap
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from refinery.model.codec import decode, encode
 from refinery.model.patch import FileChange, Patch
 from refinery.model.verdict import Change
 from refinery.safety.ledger import Ledger
+from refinery.workflows import receipt as receipts
 
 APPROVED, COMMITTED, ABANDONED = "approved", "committed", "abandoned"
 ROLLING_BACK, ROLLED_BACK = "rolling back", "rolled back"
@@ -38,6 +40,7 @@ def commit_change(
     body: str,
     home: Path,
     branch: str | None = None,
+    receipt: Callable[[Change], bytes] | None = None,
 ) -> Change:
     """Commit a patch and write it to the ledger.
 
@@ -49,6 +52,8 @@ def commit_change(
         body: why, in the commit message.
         home: the repository's `.refinery` folder.
         branch: commit there instead of the current branch.
+        receipt: makes the receipt of the change, kept in `home` and named by the commit; None:
+            there is no proof to keep.
 
     Raises:
         InputError: HEAD has moved, git knows no identity, or the repository is busy.
@@ -64,13 +69,20 @@ def commit_change(
         branch=branch or repository.branch() or "HEAD",
         created_ns=clock.now_ns(),
     )
+    trailers = {"Refinery-Trace": trace_id, "Refinery-Change": change.change_id}
+    kept = receipts.path_of(home, change.change_id)
+    if receipt is not None:
+        content = receipt(change)
+        trailers["Refinery-Receipt"] = receipts.digest(content)
+        kept.parent.mkdir(mode=0o700, exist_ok=True)
+        kept.touch(0o600)
+        kept.write_bytes(content)
     ledger.append(APPROVED, {"change": encode(change), "digest": patch.digest})
-    message = _message(
-        title, body, {"Refinery-Trace": trace_id, "Refinery-Change": change.change_id}
-    )
+    message = _message(title, body, trailers)
     try:
         made = commits.apply(repository, patch, message, home / "journal", branch=branch)
     except RefineryError:
+        kept.unlink(missing_ok=True)
         ledger.append(ABANDONED, {"change": encode(change)})
         raise
     change = replace(change, commit=made)

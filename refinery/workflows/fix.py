@@ -22,6 +22,7 @@ from refinery.replay.checks import parse as parse_check
 from refinery.replay.tape import with_entry
 from refinery.safety.seal import is_sealed, seal
 from refinery.workflows import changes, controls, repositories, traces
+from refinery.workflows import receipt as receipts
 from refinery.workflows.wiring import Workspace, connect_model, open_library, state_folder
 
 
@@ -231,8 +232,9 @@ def _open_graph(
     from refinery.agents import nodes, pipeline
 
     folder = state_folder(repository.root)
+    load_trace = _loader(workspace)
     parts = nodes.Parts(
-        load_trace=_loader(workspace),
+        load_trace=load_trace,
         repository=repository,
         home=folder,
         settings=workspace.settings,
@@ -246,6 +248,14 @@ def _open_graph(
             body=hypothesis.rationale,
             home=folder,
             branch=state.get("branch"),
+            receipt=lambda change: receipts.pack(
+                receipts.make(
+                    receipts.Occasion(change.change_id, change.title, change.created_ns),
+                    patch,
+                    state,
+                    load_trace,
+                )
+            ),
         ),
         say=say,
     )

@@ -94,7 +94,9 @@ def test_a_file_that_cannot_be_written_is_told_and_left(
         export.chosen_traces(workspace, TraceFilter(project="nobody"))
 
 
-def test_a_line_names_its_trace_and_holds_no_empty_blobs(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_line_names_its_trace_and_holds_no_empty_blobs(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     held = [run("long-id"), llm("long-id/1", "long-id", "asked", "answered")]
     workspace.store.write_runs(held, source="langchain")
     trace = traces.resolve(workspace, "long-id")

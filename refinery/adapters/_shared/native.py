@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-import refinery
 from refinery.errors import PluginError, TraceFormatError
 from refinery.model.trace import Json
 
@@ -58,7 +57,7 @@ def rows(kind: str, path: Path) -> Iterator[tuple[str, dict[str, Json]]]:
 
 
 def _run(kind: str, path: Path, streams: tuple[int, int]) -> int:
-    package = str(Path(refinery.__file__).parent.parent)
+    package = str(Path(__file__).resolve().parents[3])
     environment = {**os.environ, "PYTHONPATH": package, "REFINERY_RECORD": "0"}
     try:
         return subprocess.run(
