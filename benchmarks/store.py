@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -154,7 +155,6 @@ def settled(path: Path) -> int:
 
 def write_figures(folder: Path) -> None:
     """Writing, sending again, searching."""
-    json_bytes = 0.0
     for size, count in RUNS.items():
         runs = Speaker(size).runs(count)
         json_bytes = sum(len(orjson.dumps(encode_run(run))) for run in runs) / count
@@ -166,14 +166,18 @@ def write_figures(folder: Path) -> None:
         ratio = cost.cpu_s / plain.cpu_s, cost.size_bytes / plain.size_bytes
         print(f"  ours / raw: {ratio[0]:.2f} CPU, {ratio[1]:.2f} bytes")
         if size == 100:
-            again = measured(runs, size, lambda batch: store.write_batches([RunBatch(batch)]))
-            print(f"  sent again: {1e6 * again.cpu_s / count:.1f} us CPU a run")
-            for which in ("first", "next"):
-                took = timed(lambda: store.find_runs(RunFilter(text="shop agent", limit=100)))
-                print(f"  {which} text query over {count:,} runs: {took:.3f} s")
-            with_words = settled(folder / f"ours{size}.db") / count
-            print(f"  with the full-text index: {with_words:,.0f} B a run")
+            read_figures(store, runs, size)
         store.close()
+
+
+def read_figures(store: SqliteStore, runs: Sequence[Run], size: int) -> None:
+    """Sending the same again, and searching."""
+    again = measured(runs, size, lambda batch: store.write_batches([RunBatch(batch)]))
+    print(f"  sent again: {1e6 * again.cpu_s / len(runs):.1f} us CPU a run")
+    for which in ("first", "next"):
+        took = timed(lambda: store.find_runs(RunFilter(text="shop agent", limit=100)))
+        print(f"  {which} text query over {len(runs):,} runs: {took:.3f} s")
+    print(f"  with the full-text index: {settled(store.path) / len(runs):,.0f} B a run")
 
 
 def timed(call: Callable[[], object]) -> float:
@@ -189,7 +193,7 @@ def long_trace(folder: Path) -> None:
     for order, given in (("root first", runs), ("root last", runs[::-1])):
         store = SqliteStore(folder / f"{order}.db")
         cost = measured(given, 100, store.write_runs)
-        took = timed(lambda: store.get_trace(runs[0].trace_id))
+        took = timed(partial(store.get_trace, runs[0].trace_id))
         print(
             f"one trace of {LONG_TRACE:,} runs, {order}: written in batches of 100 at "
             f"{1e6 * cost.cpu_s / LONG_TRACE:.1f} us CPU a run, read in {took:.2f} s"
