@@ -1,10 +1,10 @@
 """Runs recorded by hand: what `xray` and `instrument` share.
 
-A `Call` is one run between its beginning and its end. Every method is guarded: an exception of
-ours is counted as a lost view and stays here, whatever it is, but for those that end the host.
+A `Call` is one run between its beginning and its end. Whoever uses one calls its methods through
+`safely`: an exception of ours is counted as a lost view and stays here, whatever it is, but for
+those that end the host.
 """
 
-import contextlib
 import functools
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -67,12 +67,30 @@ def guarded(method: Callable[P, R]) -> Callable[P, R | None]:
     return call
 
 
+def safely(action: Callable[..., R], *args: Any, **kwargs: Any) -> R | None:
+    """Do something of the recorder's; whatever goes wrong is swallowed and counted."""
+    try:
+        return action(*args, **kwargs)
+    except HOSTS:
+        raise
+    except BaseException as error:  # noqa: BLE001  # hostile values may raise anything
+        try:
+            lose(f"{type(error).__name__} in {getattr(action, '__name__', 'the recorder')}")
+        except Exception:  # noqa: BLE001  # e.g. no stack left for one more call
+            return None
+        return None
+
+
 def lose(reason: str, book: Book | None = None) -> None:
     """Count something that was not recorded, to be told at exit; never raises."""
-    with contextlib.suppress(Exception):  # a sink may be broken too
+    try:
         kept = book or _context.own_book() or switch.current_book()
         if kept is not None:
             kept.sink.lose(reason)
+    except HOSTS:
+        raise
+    except BaseException:  # noqa: BLE001  # a sink may be broken too
+        return
 
 
 def text(value: Any) -> str:
@@ -152,20 +170,17 @@ class Call:
         if run := self.book.get(self.run_id):
             run.extra[name] = value
 
-    @guarded
     def take_turns(self) -> None:
         """Be a run that works in turns with its caller; it rests until `work` is called."""
         self.meter.pause()
         self._inside = _context.swap(None)
         _context.leave(self._mark)
 
-    @guarded
     def work(self) -> None:
         """Begin a turn: what runs from now on is inside this run."""
         self._inside = _context.swap(self._inside)
         self.meter.resume()
 
-    @guarded
     def rest(self) -> None:
         """End a turn."""
         self.meter.pause()
@@ -178,7 +193,6 @@ class Call:
             _context.leave(self._mark)
             self._send(error)
 
-    @guarded
     def end_with(self, result: Any) -> None:
         """End the run of a function that returned."""
         self.meter.pause()
@@ -189,7 +203,6 @@ class Call:
         fields = {**self.fields, "outputs": held, "metrics": metrics}
         self.book.finish(self.run_id, fields, size_bytes=self.size_bytes + size_bytes)
 
-    @guarded
     def _send(self, error: BaseException | None) -> None:
         self.meter.pause()
         fields = self.fields
@@ -206,7 +219,7 @@ class Call:
 
 @guarded
 def begin(
-    about: About,
+    about: About | None,
     inputs: Any = None,
     *,
     subject: _source.Subject | None = None,
@@ -222,6 +235,8 @@ def begin(
         above: the run it belongs to even where the present code runs outside of it.
         book: where it is kept; default: where the run around it is, else the process's.
     """
+    if about is None:  # it could not be made
+        return None
     parent_id: str | None
     around = _context.langchain_run()
     if above is not None and not _context.is_inside(above.run_id):

@@ -10,7 +10,7 @@ from typing import Any
 
 from refinery.recorders import _source
 from refinery.recorders._book import Book
-from refinery.recorders._hand import About, Call, begin, book_at_hand, guarded
+from refinery.recorders._hand import About, Call, begin, book_at_hand, guarded, safely
 from refinery.recorders._metrics import Meter
 
 MAX_ITEMS = 1_000
@@ -18,7 +18,7 @@ MAX_ITEMS = 1_000
 
 
 def wrapper(
-    function: Any, about: About, *, above: Call | None = None, book: Book | None = None
+    function: Any, about: About | None, *, above: Call | None = None, book: Book | None = None
 ) -> Any:
     """A function of the same sort as `function` that records each call of it.
 
@@ -93,7 +93,9 @@ class _Recorded:
 
     __slots__ = ("_about", "_above", "_book", "_function", "_parameters", "_subject")
 
-    def __init__(self, function: Any, about: About, above: Call | None, book: Book | None) -> None:
+    def __init__(
+        self, function: Any, about: About | None, above: Call | None, book: Book | None
+    ) -> None:
         self._function = function
         self._about = about
         self._above = above
@@ -101,6 +103,7 @@ class _Recorded:
         self._parameters: _Parameters | None = None
         self._subject: _source.Subject | None = None
 
+    @guarded
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
         """Begin a run of the function; None when recording is off."""
         book = self._book or book_at_hand()
@@ -152,15 +155,15 @@ _told: set[tuple[str, int, str]] = set()
 
 def _plain(function: Callable[..., Any], recorded: _Recorded) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
-        run = recorded.begin(args, kwargs)
+        run = safely(recorded.begin, args, kwargs)
         if run is None:
             return function(*args, **kwargs)
         try:
             result = function(*args, **kwargs)
         except BaseException as error:
-            run.end(error)
+            safely(run.end, error)
             raise
-        run.end_with(result)
+        safely(run.end_with, result)
         return result
 
     return call
@@ -170,15 +173,15 @@ def _asynchronous(
     function: Callable[..., Coroutine[Any, Any, Any]], recorded: _Recorded
 ) -> Callable[..., Any]:
     async def call(*args: Any, **kwargs: Any) -> Any:
-        run = recorded.begin(args, kwargs)
+        run = safely(recorded.begin, args, kwargs)
         if run is None:
             return await function(*args, **kwargs)
         try:
             result = await _metered(function(*args, **kwargs), run.meter)
         except BaseException as error:
-            run.end(error)
+            safely(run.end, error)
             raise
-        run.end_with(result)
+        safely(run.end_with, result)
         return result
 
     return call
@@ -189,15 +192,15 @@ def _metered(work: Coroutine[Any, Any, Any], meter: Meter) -> Generator[Any, Any
     """Await a coroutine, measuring its own steps and not what runs between them."""
     sent: Any = None
     thrown: BaseException | None = None
-    meter.pause()
+    safely(meter.pause)
     while True:
-        meter.resume()
+        safely(meter.resume)
         try:
             waits_for = work.send(sent) if thrown is None else work.throw(thrown)
         except StopIteration as done:
             return done.value
         finally:
-            meter.pause()
+            safely(meter.pause)
         sent = thrown = None
         try:
             sent = yield waits_for
@@ -215,17 +218,17 @@ class _Turns:
         self._items: list[Any] = []
         self._omitted = 0
         if run is not None:
-            run.take_turns()
+            safely(run.take_turns)
 
     def work(self) -> None:
         """The generator works."""
         if self._run is not None:
-            self._run.work()
+            safely(self._run.work)
 
     def rest(self) -> None:
         """Its consumer works."""
         if self._run is not None:
-            self._run.rest()
+            safely(self._run.rest)
 
     @guarded
     def note(self, item: Any) -> None:
@@ -241,7 +244,7 @@ class _Turns:
         """The generator has ended."""
         if self._run is not None:
             self._tell(self._run, result)
-            self._run.end(error)
+            safely(self._run.end, error)
 
     @guarded
     def _tell(self, run: Call, result: Any) -> None:
@@ -257,7 +260,7 @@ def _items(
     function: Callable[..., Generator[Any, Any, Any]], recorded: _Recorded
 ) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        turns = _Turns(recorded.begin(args, kwargs))
+        turns = _Turns(safely(recorded.begin, args, kwargs))
         sent: Any = None
         thrown: BaseException | None = None
         try:
@@ -288,7 +291,7 @@ def _asynchronous_items(
     function: Callable[..., AsyncGenerator[Any, Any]], recorded: _Recorded
 ) -> Callable[..., Any]:
     async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        turns = _Turns(recorded.begin(args, kwargs))
+        turns = _Turns(safely(recorded.begin, args, kwargs))
         sent: Any = None
         thrown: BaseException | None = None
         try:

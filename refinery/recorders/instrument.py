@@ -25,7 +25,17 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar, cast, overload
 
-from refinery.recorders._hand import About, Call, begin, caller, guarded, kind_of, lose, text
+from refinery.recorders._hand import (
+    About,
+    Call,
+    begin,
+    caller,
+    guarded,
+    kind_of,
+    lose,
+    safely,
+    text,
+)
 from refinery.recorders._wrapping import wrapper
 
 Layer: TypeAlias = Literal["tool", "workflow", "step", "node", "function"]
@@ -76,7 +86,8 @@ def instrument(
     if isinstance(function, type) or not callable(function):
         return function
     called = getattr(function, "__qualname__", type(function).__name__)
-    about = About(
+    about = safely(
+        About,
         name=text(called).rpartition("<locals>.")[2] if name is None else name,
         kind=kind_of(layer),
         source="instrument",
@@ -126,7 +137,7 @@ class track:  # noqa: N801  # used as a statement: `with track("rank"):`
         metadata: Mapping[str, Any] | None = None,
         **inputs: Any,
     ) -> None:
-        self._about = About(name, kind_of(layer), "instrument", layer, tags, metadata)
+        self._about = safely(About, name, kind_of(layer), "instrument", layer, tags, metadata)
         self._inputs = inputs
         self._call: Call | None = None
 
@@ -153,7 +164,7 @@ class track:  # noqa: N801  # used as a statement: `with track("rank"):`
         call.fields[field] = call.hold(value if type(value) is dict else {name: value})
 
     def __enter__(self) -> "track":
-        self._call = begin(self._about, self._inputs, subject=caller(1))
+        self._call = safely(begin, self._about, self._inputs, subject=caller(1))
         return self
 
     def __exit__(
@@ -163,10 +174,10 @@ class track:  # noqa: N801  # used as a statement: `with track("rank"):`
         trace: TracebackType | None,
     ) -> None:
         if self._call is not None:
-            self._call.end(error)
+            safely(self._call.end, error)
 
     async def __aenter__(self) -> "track":
-        self._call = begin(self._about, self._inputs, subject=caller(1))
+        self._call = safely(begin, self._about, self._inputs, subject=caller(1))
         return self
 
     async def __aexit__(

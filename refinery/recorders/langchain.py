@@ -38,7 +38,9 @@ def _guarded(method: Callback) -> Callback:
     def call(self: "RefineryCallbackHandler", *args: Any, **kwargs: Any) -> None:
         try:
             method(self, *args, **kwargs)
-        except Exception as error:  # noqa: BLE001  # the recorder never breaks the host
+        except (KeyboardInterrupt, SystemExit):
+            raise  # the host's own
+        except BaseException as error:  # noqa: BLE001  # hostile values may raise anything
             with contextlib.suppress(Exception):  # a sink of the user's may be broken too
                 self.book.sink.lose(f"{type(error).__name__} in {method.__name__}")
 

@@ -23,7 +23,7 @@ from typing import Any, TypeVar, cast
 from refinery.model.trace import Evaluation, RunKind, Usage
 from refinery.recorders import switch
 from refinery.recorders._book import Book
-from refinery.recorders._hand import About, Call, begin, caller, guarded, lose, text
+from refinery.recorders._hand import About, Call, begin, caller, guarded, lose, safely, text
 from refinery.recorders._wrapping import wrapper
 
 MAX_EVALUATIONS = 10_000
@@ -70,7 +70,8 @@ class XRay:
             user: whom it was for.
             metadata: anything else to find it by.
         """
-        about = About(
+        about = safely(
+            About,
             name=name,
             kind=RunKind.CHAIN,
             source="xray",
@@ -92,7 +93,7 @@ class Step:
     """
 
     def __init__(
-        self, about: About, *, above: "Step | None" = None, book: Book | None = None
+        self, about: About | None, *, above: "Step | None" = None, book: Book | None = None
     ) -> None:
         self._about = about
         self._above = above
@@ -294,8 +295,8 @@ class Step:
         return None
 
 
-def _about_step(name: str, metadata: Mapping[str, Any] | None) -> About:
-    return About(name, RunKind.STEP, "xray", "step", (), metadata)
+def _about_step(name: str, metadata: Mapping[str, Any] | None) -> About | None:
+    return safely(About, name, RunKind.STEP, "xray", "step", (), metadata)
 
 
 def _added(
