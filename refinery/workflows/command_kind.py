@@ -6,6 +6,7 @@ is reached through the gateway.
 
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -47,8 +48,8 @@ def is_recordable_python(command: Sequence[str], environment: Mapping[str, str])
             words = _wrapped(name, words[1:])
         elif name in _RUNNERS and "run" in words[1:3]:
             words = _run_by(words[words.index("run") + 1 :])
-            if words and (words[0].endswith(".py") or _found(words[0], environment) is None):
-                return True  # a script, or a tool of the environment the runner will make
+            if words and _is_runners_own(words[0], environment):
+                return True
         else:
             return _is_script(words[0], environment)
     return False
@@ -94,6 +95,14 @@ def _run_by(words: list[str]) -> list[str]:
     return words
 
 
+def _is_runners_own(program: str, environment: Mapping[str, str]) -> bool:
+    """Whether it is a script, or a tool of the environment that the runner will make."""
+    if program.endswith(".py"):
+        return True
+    is_python = _PYTHON.match(Path(program).name) is not None
+    return not is_python and _found(program, environment) is None
+
+
 def _found(program: str, environment: Mapping[str, str]) -> Path | None:
     found = shutil.which(program, path=environment.get("PATH", os.defpath))
     return Path(found) if found else None
@@ -115,7 +124,15 @@ def _is_script(program: str, environment: Mapping[str, str]) -> bool:
     words = first.split()
     if words and Path(words[0]).name == "sh" and rest.startswith("'''exec'"):
         # What pip and uv write when the interpreter's path is too long for a first line.
-        words = [word.strip("'\"") for word in rest.partition("\n")[0].split()[1:]]
+        words = _quoted(rest.partition("\n")[0].removeprefix("'''exec'"))
     if words and Path(words[0]).name == "env":
         words = _wrapped("env", [word for word in words[1:] if word != "-S"])
     return bool(words) and bool(_PYTHON.match(Path(words[0]).name)) and not _is_deaf(words[1:])
+
+
+def _quoted(line: str) -> list[str]:
+    """Words of a line of shell; none when its quotes do not match."""
+    try:
+        return shlex.split(line)
+    except ValueError:
+        return []

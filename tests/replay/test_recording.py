@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import anthropic
 import openai
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refinery.errors import InputError
@@ -76,6 +76,7 @@ def ask(
         connection.close()
 
 
+@settings(max_examples=30)  # each starts two servers
 @given(pieces=st.lists(st.binary(min_size=1, max_size=2000), max_size=5), is_chunked=st.booleans())
 def test_bytes_pass_unchanged_in_both_directions(pieces: list[bytes], is_chunked: bool) -> None:
     whole = b"".join(pieces)

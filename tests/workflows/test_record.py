@@ -148,7 +148,7 @@ def test_an_agent_that_kills_its_process_is_told_and_leaves_its_trace(project: P
         record.record_inputs(workspace, ["x"], project)
 
     (trace,) = workspace.store.list_traces(TraceFilter())
-    assert (trace.name, trace.status) == ("die", RunStatus.RUNNING)
+    assert (trace.name, trace.status) == ("die", RunStatus.UNKNOWN)
     workspace.store.close()
 
 
