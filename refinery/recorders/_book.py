@@ -92,6 +92,7 @@ class Book:
         looks = (redaction or Redaction()).suspects()
         self._teller = Teller(project, self.origin.get, redaction, looks)
         self._sampled = sampled_share()
+        self._has_begun = False
         self._open: OrderedDict[str, View] = OrderedDict()
         self._places: OrderedDict[str, Place] = OrderedDict()
 
@@ -125,10 +126,13 @@ class Book:
             if self.scope is not None and self.scope.root_id is not None:
                 parent_id = self.scope.root_id
                 parent = self._places.get(parent_id)
+        entry = None
         if parent is None:
-            place, entry = self._root(run_id, source)
+            place = Place(run_id, None, clock.now_ns(), time.monotonic_ns())
+            place.source = source
+            entry = self._entry_of(place)
         else:
-            place, entry = Place(run_id, parent, 0, time.monotonic_ns()), None
+            place = Place(run_id, parent, 0, time.monotonic_ns())
         run = View(place, parent_id, fields)
         run.teller, run.entry, run.subject, run.size_bytes = (
             self._teller,
@@ -136,23 +140,28 @@ class Book:
             subject,
             size_bytes,
         )
-        _remember(self._places, run_id, place, KNOWN_RUNS)
-        _remember(self._open, run_id, run, OPEN_RUNS)
+        self._places[run_id] = place
+        if len(self._places) > KNOWN_RUNS:
+            self._places.popitem(last=False)
+        self._open[run_id] = run
+        if len(self._open) > OPEN_RUNS:
+            self._open.popitem(last=False)
         if place.is_sampled:
             self.sink.put(run)
         return run
 
-    def _root(self, run_id: str, source: str) -> tuple[Place, Entry]:
-        place = Place(run_id, None, clock.now_ns(), time.monotonic_ns())
-        place.source = source
-        self.origin.begin()
+    def _entry_of(self, root: Place) -> Entry:
+        """How the program came to a root run; decides as well whether its trace is recorded."""
+        if not self._has_begun:
+            self._has_begun = True
+            self.origin.begin()
         if self.scope is not None:
-            self.scope.root_id = run_id
-            return place, self.scope.entry
-        if self._sampled < 1 and zlib.crc32(run_id.encode()) >= self._sampled * 2**32:
-            place.is_sampled = False
+            self.scope.root_id = root.run_id
+            return self.scope.entry
+        if self._sampled < 1 and zlib.crc32(root.run_id.encode()) >= self._sampled * 2**32:
+            root.is_sampled = False
             self.sink.leave_out(traces=1)
-        return place, command_line()
+        return command_line()
 
     def get(self, run_id: str) -> OpenRun | None:
         """An open run; None when it is unknown or has ended."""
@@ -204,12 +213,6 @@ def sampled_share() -> float:
     except ValueError:
         return 1.0
     return min(1.0, max(0.0, share)) if share == share else 1.0
-
-
-def _remember(book: "OrderedDict[str, Any]", key: str, value: Any, limit: int) -> None:
-    book[key] = value
-    if len(book) > limit:
-        book.popitem(last=False)
 
 
 def run_error(error: BaseException) -> RunError:

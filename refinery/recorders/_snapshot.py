@@ -195,6 +195,14 @@ class Snapshot:
 
 def snapshot(value: Any) -> tuple[Any, int]:
     """The value as it is now, in a form to be put into a run untouched, and its size in bytes."""
+    if orjson is not None and type(value) is dict:  # the common case, without a walk's state
+        try:
+            raw = orjson.dumps(value, None, _OPTIONS)
+        except TypeError:
+            pass
+        else:
+            if b"null" not in raw and len(raw) <= MAX_TEXT:
+                return Encoded(raw), len(raw)
     taker = Snapshot()
     held = taker.hold(value)
     return held, taker.size_bytes

@@ -38,8 +38,9 @@ EXIT_S = 0.55
 """Longest wait for the writer at exit; promised is a delay below one second in all."""
 FLUSH_S = 0.9
 """Longest wait for the writer when the host asks to flush."""
-GATHER_S = 0.02
-"""Pause before a block is made: runs shorter than this are then written once, not twice."""
+GATHER_S = 0.1
+"""Longest pause before a block is made: runs shorter than this are written once, not twice, and
+a writer that wakes less often costs the host less (a tenth of all, against 0.02)."""
 ALERT_S = 1.0
 """How long the writer looks again by itself, so that a busy host need not wake it each time."""
 RETRY_S = 1.0
@@ -113,6 +114,8 @@ class SpoolSink:
                 return True
             record.queue = self._queue
             self._queue.append(record)
+            if len(self._queue) == BATCH:
+                self._awaited.set()
         if not self._wake.is_set():
             self._wake.set()
             if self._thread is None:
