@@ -1,5 +1,6 @@
 """The recording gateway: what passes it, byte for byte, and what is kept of it."""
 
+import contextlib
 import gzip
 import http.client
 import json
@@ -326,34 +327,28 @@ def test_a_chunked_request_passes_and_the_connection_is_kept() -> None:
     assert {asked.header("host") for asked in server.asked} == {server.url[7:]}
 
 
+@pytest.fixture(scope="module")
+def running() -> Iterator[str]:
+    """The base URL of one gateway for all examples of a test."""
+    with (
+        ByteServer(lambda asked: Bytes([b"{}"])) as server,
+        gateway(server.url) as (variables, _),
+    ):
+        yield variables["OPENAI_BASE_URL"]
+
+
 @given(raw=st.binary(max_size=300))
-def test_garbage_is_answered_or_dropped_and_the_gateway_lives(raw: bytes) -> None:
-    with RUNNING.lock:
-        parts = urlsplit(RUNNING.variables()["OPENAI_BASE_URL"])
-        with socket.create_connection((str(parts.hostname), parts.port or 0), 5) as program:
-            program.sendall(raw)
-            program.shutdown(socket.SHUT_WR)
-            while program.recv(65536):
-                pass
-        assert ask(RUNNING.variables()["OPENAI_BASE_URL"], "/x")[0] == 200
-
-
-class _Running:
-    """One gateway for all examples of a test."""
-
-    lock = threading.Lock()
-    _entered: tuple[dict[str, str], Kept] | None = None
-
-    def variables(self) -> dict[str, str]:
-        if self._entered is None:
-            server = ByteServer(lambda asked: Bytes([b"{}"]))
-            server.__enter__()
-            self._held = gateway(server.url)
-            self._entered = self._held.__enter__()
-        return self._entered[0]
-
-
-RUNNING = _Running()
+def test_garbage_is_answered_or_dropped_and_the_gateway_lives(running: str, raw: bytes) -> None:
+    parts = urlsplit(running)
+    with (
+        socket.create_connection((str(parts.hostname), parts.port or 0), 5) as program,
+        contextlib.suppress(ConnectionResetError),
+    ):
+        program.sendall(raw)
+        program.shutdown(socket.SHUT_WR)
+        while program.recv(65536):
+            pass
+    assert ask(running, "/x")[0] == 200
 
 
 def test_the_environment_leads_to_the_gateway_and_past_proxies() -> None:
