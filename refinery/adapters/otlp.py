@@ -26,6 +26,7 @@ from refinery.model.merge import merge
 from refinery.model.trace import Feedback, Run, Trace
 from refinery.model.walk import in_tree_order
 from refinery.ports import RunBatch
+from refinery.safety.prefilter import suspects_anywhere
 
 _JSON_HEAD = re.compile(
     rb'\s*[\[{].{0,2048}?"(?:resource_?[sS]pans|resource_?[lL]ogs)"\s*:\s*\[', re.DOTALL
@@ -46,7 +47,8 @@ def decode_traces(body: bytes, content_type: str, project: str | None = None) ->
         TraceFormatError: it cannot be read.
     """
     with _bounded():
-        return batches_of_spans(bodies.spans_of(body, content_type), project)
+        is_clean = not suspects_anywhere()(body)
+    return batches_of_spans(bodies.spans_of(body, content_type), project, is_clean=is_clean)
 
 
 def decode_logs(body: bytes, content_type: str, project: str | None = None) -> list[RunBatch]:

@@ -133,6 +133,19 @@ def _pattern(emails: bool, keys: tuple[str, ...]) -> str:
     return "|".join([*parts, *([_EMAIL] if emails else [])])
 
 
+@functools.cache
+def suspects_anywhere() -> Suspects:
+    """The quick look at bytes of any encoding: protobuf, or JSON with blanks and escapes.
+
+    It finds the forms whatever stands before them (in protobuf that is a length, which may look
+    like a letter), and clears nothing that hides its letters in escapes. Without RE2 it suspects
+    everything.
+    """
+    names = rf'(?i:{_NAMES})(?:\\*"[ \t\r\n]*:|\x12)'
+    escaped = r"\\u00[2-7]|\\/"
+    return _by_re2("|".join([_TOKENS, _ANYWHERE, names, escaped])) or (lambda raw: True)
+
+
 def _key_pattern(key: str) -> str:
     """A key name as it may be spelt: words joined by `_`, `-` or capital letters."""
     words = [re.escape(word) for word in re.split(r"[_-]+", key)]

@@ -38,10 +38,11 @@ def create_app(settings: ServeSettings) -> FastAPI:
     app.state.store = open_store(settings.store)
     app.state.memory = Memory(settings.limits.pending_bytes)
     app.state.writer = Writer(app.state.store, settings.limits)
-    for route in (*langsmith.ROUTES, *otlp.ROUTES):
-        app.router.routes.append(route)
+    routes = (*langsmith.ROUTES, *otlp.ROUTES)
+    app.router.routes.extend(routes)
     app.include_router(reading.router)
-    app.add_middleware(security.Gate, settings=settings)
+    direct = {("POST", r.path): r.endpoint for r in routes if "POST" in (r.methods or ())}
+    app.add_middleware(security.Gate, settings=settings, direct=direct)
     return app
 
 

@@ -13,9 +13,12 @@ import ipaddress
 import logging
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeAlias
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from refinery.errors import InputError, NotFoundError, RefineryError, StoreError
@@ -23,6 +26,8 @@ from refinery.server import paths
 from refinery.server.answers import HEADERS, RequestError, refusal
 from refinery.server.config import ServeSettings
 from refinery.server.limits import STORE_RETRY_AFTER_S
+
+Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 MULTIPART_PATHS = frozenset({"/runs/multipart"})
@@ -47,8 +52,12 @@ def is_loopback(host: str) -> bool:
 class Gate:
     """ASGI middleware: lets through what may come in, and answers the rest itself."""
 
-    def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: ServeSettings, direct: Mapping[tuple[str, str], Endpoint]
+    ) -> None:
         self.app = app
+        self.direct = direct
+        """Endpoints by method and path that need no routing: those many requests go to."""
         self.key = settings.api_key.encode() if settings.api_key else None
         self.is_public = not is_loopback(settings.host)
         self.names = LOOPBACK_NAMES | {name.lower() for name in settings.allowed_hosts}
@@ -66,7 +75,12 @@ class Gate:
             path = paths.plain(scope["path"])
             scope = {**scope, "path": path, "raw_path": path.encode("utf-8", "replace")}
             self.check(scope["method"], path, Headers(scope=scope))
-            await self.app(scope, receive, sender)
+            endpoint = self.direct.get((scope["method"], path))
+            if endpoint is None:
+                await self.app(scope, receive, sender)
+            else:
+                request = Request(scope, receive)
+                await (await endpoint(request))(scope, receive, sender)
         except RequestError as error:
             await sender.answer(error, scope, receive)
         except (InputError, NotFoundError) as error:

@@ -24,7 +24,22 @@ from refinery.model.trace import Json, Run, Usage
 OTEL = "otel"
 """Key of `metadata` for what only OpenTelemetry has: original ids, resource, scope, span kind."""
 
-_CONVENTIONS = (openinference, langfuse, langsmith, mlflow, genai, vercel, traceloop)
+_GENAI = (
+    *("gen_ai.", "pydantic_ai.", "operation.cost", "llm.request.", "llm.usage.", "enduser."),
+    *("tool_arguments", "tool_response", "final_result"),
+)
+_CONVENTIONS = (
+    (openinference, None),
+    (langfuse, "langfuse."),
+    (langsmith, "langsmith."),
+    (mlflow, "mlflow."),
+    (genai, _GENAI),
+    (vercel, "ai."),
+    (traceloop, ("traceloop.", "gen_ai.")),
+)
+"""Each convention and how the names it alone reads begin, which spares asking it; None: always.
+Two names are read by several, `session.id` and `user.id`: the first says the same of them."""
+
 _SAID_IN_METADATA = (
     ("session_id", ("thread_id", "session_id", "conversation_id")),
     ("user_id", ("user_id", "ls_user_id")),
@@ -40,8 +55,9 @@ def run_of_span(span: SpanData) -> Run:
     """
     found = kind_of(span.attributes)
     facts = Facts(span.attributes, found.kind)
-    for convention in _CONVENTIONS:
-        convention.read(facts)
+    for convention, beginnings in _CONVENTIONS:
+        if beginnings is None or any(name.startswith(beginnings) for name in span.attributes):
+            convention.read(facts)
     for field, names in _SAID_IN_METADATA:
         facts.put(
             field, next((said for n in names if (said := text(facts.metadata.get(n)))), None)

@@ -38,11 +38,21 @@ _REDACTED = (
 _SESSIONS = ("session.id", "gen_ai.conversation.id", "conversation.id")
 
 
-def batches_of_spans(spans: Iterable[SpanData], project: str | None = None) -> list[RunBatch]:
-    """Runs of spans, a batch a project, without secrets; a span sent twice is one run."""
+def batches_of_spans(
+    spans: Iterable[SpanData], project: str | None = None, *, is_clean: bool = False
+) -> list[RunBatch]:
+    """Runs of spans, a batch a project, without secrets; a span sent twice is one run.
+
+    Args:
+        spans: in any order.
+        project: as `project_of` takes it.
+        is_clean: the bytes they were read from were found to hold no secret.
+    """
     filed: dict[str | None, dict[str, Run]] = {}
     for span in map(_identified, spans):
         _file(filed.setdefault(project_of(span, project), {}), run_of_span(span))
+    if is_clean:
+        return [RunBatch(list(runs.values()), SOURCE, name) for name, runs in filed.items()]
     return _batches(filed)
 
 

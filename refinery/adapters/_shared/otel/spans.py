@@ -3,6 +3,7 @@
 import re
 import uuid
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from refinery.model.trace import Json
 
@@ -61,6 +62,7 @@ class LogData:
     details: dict[str, Json] = field(default_factory=dict)
 
 
+@lru_cache(maxsize=1024)
 def trace_uuid(trace_id: str) -> str:
     """Id of our trace: the same 16 bytes as a UUID; any other text becomes a UUID of its own."""
     if _HEX_TRACE.match(trace_id):
@@ -68,6 +70,12 @@ def trace_uuid(trace_id: str) -> str:
     return str(uuid.uuid5(_FOREIGN, trace_id))
 
 
+@lru_cache(maxsize=4096)
 def run_uuid(trace_id: str, span_id: str) -> str:
     """Id of our run: span ids are unique within their trace only, so it is made of both."""
-    return str(uuid.uuid5(uuid.UUID(trace_uuid(trace_id)), span_id))
+    return str(uuid.uuid5(_namespace(trace_id), span_id))
+
+
+@lru_cache(maxsize=1024)
+def _namespace(trace_id: str) -> uuid.UUID:
+    return uuid.UUID(trace_uuid(trace_id))

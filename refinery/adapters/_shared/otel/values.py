@@ -38,7 +38,7 @@ def parsed(value: Json, *, scalars: bool = False) -> Json:
     if value.count("[") + value.count("{") > MAX_VALUE_DEPTH and _depth(value) > MAX_VALUE_DEPTH:
         return value
     try:
-        return json.loads(value, object_pairs_hook=_object, parse_constant=str, parse_int=_integer)
+        return _DECODER.decode(value)
     except (ValueError, RecursionError):
         return value
 
@@ -69,6 +69,8 @@ def indexed(attributes: Mapping[str, Json], prefix: str) -> list[Json]:
         if not steps[0].isdecimal() or len(steps) > MAX_VALUE_DEPTH:
             continue
         _plant(tree, steps, value)
+    if not tree:
+        return []
     found = _with_lists(tree)
     return found if isinstance(found, list) else []
 
@@ -127,6 +129,9 @@ def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     if len(made) != len(pairs):
         raise ValueError("a name occurs twice")
     return made
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=str, parse_int=_integer)
 
 
 def _depth(source: str) -> int:
