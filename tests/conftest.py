@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,3 +52,16 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
         _connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", connect)
+
+
+@pytest.fixture(autouse=True)
+def recording_ends_with_the_test() -> Iterator[None]:
+    """Switch off what a test switched on for the whole process."""
+    yield
+    switch = sys.modules.get("refinery.recorders.switch")
+    state = getattr(switch, "_State", None)
+    if state is None:
+        return
+    if state.handler is not None:
+        state.handler.active = False
+    state.is_on, state.target, state.book, state.handler = False, None, None, None

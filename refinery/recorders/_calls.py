@@ -203,6 +203,7 @@ def _noting(
     return sleep
 
 
+@guarded(None)
 def _begin(
     vendor: Vendor, client: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Call | None:

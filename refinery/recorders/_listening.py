@@ -41,6 +41,7 @@ class Listening:
         self.bytes = Bytes()
         self.hooks: list[tuple[Any, str]] = []
         """Attributes of ours on objects of the host, taken away when the answer is over."""
+        self._has_begun = False
         self._is_over = False
         self._lock = threading.Lock()
         _enroll(self)
@@ -59,15 +60,23 @@ class Listening:
 
     def take(self, piece: Any) -> None:
         """Note a piece the host gets."""
-        with guarded(self.call.book):
-            if len(self.pieces) >= MAX_PIECES:
-                self.call.note(pieces_omitted=True)
-                return
-            plain = body_of(piece)
-            if streams.says_something(plain):
-                self.call.first_token()
-            self.is_said = self.is_said or streams.has_ended(self.call.interface, plain)
-            self.pieces.append(plain)
+        try:
+            self._take(piece)
+        except Exception as error:  # `guarded` costs as much as the noting
+            with guarded(self.call.book):
+                raise error
+
+    def _take(self, piece: Any) -> None:
+        if len(self.pieces) >= MAX_PIECES:
+            self.call.note(pieces_omitted=True)
+            return
+        plain = body_of(piece)
+        self.pieces.append(plain)
+        if not self._has_begun and streams.says_something(plain):
+            self._has_begun = True
+            self.call.first_token()
+        if streams.has_ended(self.call.interface, plain):
+            self.is_said = True
 
     def whole(self, answer: Any) -> None:
         """The host has read the answer in one piece."""

@@ -295,8 +295,9 @@ class Step:
         return None
 
 
-def _about_step(name: str, metadata: Mapping[str, Any] | None) -> About | None:
-    return safely(About, name, RunKind.STEP, "xray", "step", (), metadata)
+@guarded
+def _about_step(name: str, metadata: Mapping[str, Any] | None) -> About:
+    return About(name, RunKind.STEP, "xray", "step", (), metadata)
 
 
 def _added(

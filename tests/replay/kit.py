@@ -10,6 +10,7 @@ from typing import Any
 from refinery.model import codec
 from refinery.model.merge import merge
 from refinery.model.trace import Run, Trace
+from refinery.recorders.spool_file import Reader, spool_files
 from tests.kits.repositories import make_repository
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,9 +120,12 @@ def record(
 def read_spool(spool: Path) -> dict[str, Trace]:
     """The traces a recorder left, by id."""
     runs: dict[str, Run] = {}
-    for path in sorted(spool.glob("*.jsonl")):
-        for line in path.read_text().splitlines():
-            run = codec.decode_run(json.loads(line)["run"])
+    for path in spool_files(spool):
+        with path.open("rb") as file:
+            views = list(Reader(file, path.name, is_finished=True).views())
+        for view in views:
+            assert view is not None
+            run = codec.decode_run(view["run"])
             runs[run.run_id] = merge(runs[run.run_id], run) if run.run_id in runs else run
     ordered = sorted(runs.values(), key=lambda run: run.dotted_order or "")
     return {

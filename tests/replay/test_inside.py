@@ -13,7 +13,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.tools import BaseTool, StructuredTool, ToolException, tool
 from langgraph.types import Command
 
-from refinery.recorders._snapshot import snapshot
+from refinery.recorders._snapshot import Snapshot
 from refinery.replay.inside.redirect import Redirect
 from refinery.replay.inside.stand_in import StandIns, UnansweredError
 from refinery.replay.inside.under_test import UnderTest
@@ -70,7 +70,7 @@ def stage(tmp_path: Path) -> Stage:
 
 def test_a_tool_gives_its_recorded_message_under_the_new_call_id(stage: Stage) -> None:
     message = ToolMessage("4 EUR", tool_call_id="call_old", name="price", artifact={"raw": 4})
-    stage.recorded("price", CALL["args"], {"output": snapshot(message)[0]})
+    stage.recorded("price", CALL["args"], {"output": Snapshot().take(message)})
 
     answer = stage.call(price, CALL)
 
@@ -110,7 +110,7 @@ def test_a_dumped_message_of_another_recorder_is_read(stage: Stage) -> None:
 
 def test_documents_and_plain_values_come_back_as_they_were(stage: Stage) -> None:
     found = [Document("a", metadata={"n": 1}), {"plain": [1, 2]}]
-    stage.recorded("price", CALL["args"], {"output": snapshot(found)[0]})
+    stage.recorded("price", CALL["args"], {"output": Snapshot().take(found)})
 
     assert stage.call(price, CALL["args"]) == found
 
@@ -118,7 +118,7 @@ def test_documents_and_plain_values_come_back_as_they_were(stage: Stage) -> None
 def test_a_command_comes_back_with_the_new_call_id(stage: Stage) -> None:
     message = ToolMessage("done", tool_call_id="call_old")
     command = Command(update={"messages": [message], "count": 3}, goto="next")
-    stage.recorded("price", CALL["args"], {"output": snapshot(command)[0]})
+    stage.recorded("price", CALL["args"], {"output": Snapshot().take(command)})
 
     answer = stage.call(price, CALL)
 
