@@ -19,7 +19,8 @@ MAX_DEPTH = 50
 """Deepest nesting that is joined; deeper values are replaced whole."""
 _REPEATED = frozenset({"id", "type", "role", "index", "object"})
 """Fields that are the same in every event that has them, so they replace and never grow."""
-_CLOSING = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_CLOSING = ("response.completed", "response.incomplete", "response.failed")
+"""Compared one by one: what claims to be a type may be unhashable."""
 _GROWING = {
     "text_delta": "text",
     "thinking_delta": "thinking",

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from refinery.model import bodies, streams
@@ -79,6 +79,7 @@ def test_a_joined_stream_says_what_the_whole_body_says(
     assert any(streams.has_ended(interface, event) for event in events)
 
 
+@example(interface=bodies.RESPONSES, events=[{"type": [], "response": {}}])
 @given(events=st.lists(ANY_JSON | LIKELY, max_size=8), interface=st.sampled_from(INTERFACES))
 def test_events_of_any_shape_are_joined_without_an_exception(
     events: list[Any], interface: str
