@@ -5,6 +5,7 @@ chat messages. It is built once per trace.
 """
 
 import json
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -145,15 +146,12 @@ def _model_calls(trace: Trace) -> Iterator[ModelCall]:
 
 
 def _calls(trace: Trace, models: tuple[ModelCall, ...]) -> Iterator[Call]:
-    free: dict[str, list[tuple[int, Run]]] = {}
-    for position, run in enumerate(trace.runs):
-        if run.kind is RunKind.TOOL:
-            free.setdefault(run.name or "", []).append((position, run))
+    ran = _ToolRuns(trace)
     for index, model in enumerate(models):
         for call in model.calls:
-            ran = _take(free.get(call.name, []), model.position, call)
+            run = ran.take(model.position, call)
             told = _told(call, models[index + 1 : index + 1 + LOOK_AHEAD])
-            yield _joined(model, call, ran, told)
+            yield _joined(model, call, run, told)
 
 
 def _joined(
@@ -169,16 +167,54 @@ def _joined(
     return Call(model, call, None, None, None, False)
 
 
-def _take(candidates: list[tuple[int, Run]], after: int, call: ToolCall) -> Run | None:
-    """Take the tool run that answers a call: by its id, else the next one with its arguments."""
-    later = [item for item in candidates if item[0] > after]
-    same_id = [i for i in later if call.call_id and call_id_of(i[1]) == call.call_id]
-    same_arguments = [i for i in later if arguments_of(i[1]) == call.arguments]
-    chosen = next(iter(same_id or same_arguments or later), None)
-    if chosen is None:
+class _ToolRuns:
+    """The tool runs of a trace, each taken once by the call it answers.
+
+    Every run stands in three queues in tree order. Calls come in tree order too, so what a queue
+    has passed is never looked at again: the work is linear in the number of runs.
+    """
+
+    def __init__(self, trace: Trace) -> None:
+        self._by_id: dict[tuple[str, ...], deque[int]] = {}
+        self._by_arguments: dict[tuple[str, ...], deque[int]] = {}
+        self._by_name: dict[tuple[str, ...], deque[int]] = {}
+        self._runs = trace.runs
+        self._taken: set[int] = set()
+        for position, run in enumerate(trace.runs):
+            if run.kind is RunKind.TOOL:
+                self._add(position, run)
+
+    def _add(self, position: int, run: Run) -> None:
+        name = run.name or ""
+        call_id = call_id_of(run)
+        if call_id:
+            self._by_id.setdefault((name, call_id), deque()).append(position)
+        arguments = _key(arguments_of(run))
+        self._by_arguments.setdefault((name, arguments), deque()).append(position)
+        self._by_name.setdefault((name,), deque()).append(position)
+
+    def take(self, after: int, call: ToolCall) -> Run | None:
+        """The tool run that answers a call: by its id, else the next one with its arguments."""
+        queues = (
+            self._by_id.get((call.name, call.call_id)) if call.call_id else None,
+            self._by_arguments.get((call.name, _key(call.arguments))),
+            self._by_name.get((call.name,)),
+        )
+        for queue in queues:
+            while queue:
+                position = queue.popleft()
+                if position > after and position not in self._taken:
+                    self._taken.add(position)
+                    return self._runs[position]
         return None
-    candidates.remove(chosen)
-    return chosen[1]
+
+
+def _key(arguments: Json) -> str:
+    """A value as a key: equal for equal values, whatever the order of their fields."""
+    try:
+        return json.dumps(arguments, sort_keys=True, default=str)
+    except (TypeError, ValueError):  # keys of several types, a value that holds itself
+        return repr(arguments)
 
 
 def _told(call: ToolCall, later: tuple[ModelCall, ...]) -> tuple[Run, Message] | None:
