@@ -19,6 +19,21 @@ from refinery.workflows.wiring import Workspace
 
 
 @dataclass(frozen=True, slots=True)
+class ReplayRequest:
+    """What is asked of a replay."""
+
+    repository: Path | None = None
+    """Where the agent's code is; None: this folder's, else the recorded one."""
+    unsandboxed: bool = False
+    """Run without a sandbox when none holds here."""
+    from_step: str | None = None
+    """Id, prefix of an id, or name of the run from which on the agent's own model is asked;
+    None: everything comes from the tape."""
+    rules: Rules | None = None
+    """How requests are judged; None: the program is the recorded one."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReplayOutcome:
     """One exact replay."""
 
@@ -39,36 +54,34 @@ class ReplayOutcome:
 
 
 def replay_trace(
-    workspace: Workspace,
-    trace: Trace,
-    *,
-    repository: Path | None = None,
-    unsandboxed: bool = False,
+    workspace: Workspace, trace: Trace, request: ReplayRequest | None = None
 ) -> ReplayOutcome:
     """Replay a trace with the code it was recorded with; no model is asked, no tool runs.
 
     Args:
         workspace: whose settings say how the agent is run.
         trace: what to replay.
-        repository: where the agent's code is; default: this folder's, else the recorded one.
-        unsandboxed: run without a sandbox when none holds here.
+        request: where its code is, and what may differ; default: nothing.
 
     Raises:
         InputError: the trace names no entry point, or its code or repository cannot be read.
         RefusedError: no sandbox holds here.
     """
+    request = request or ReplayRequest()
     settings = workspace.settings
     tape = Tape.from_trace(with_entry(trace, settings.values.agent.entrypoint))
     entry = require_entry(tape)
-    found = Repository.open(repositories.choose(repository, trace))
-    configured = configure(settings, found.root, allow_unsandboxed=unsandboxed, live_requests=0)
+    found = Repository.open(repositories.choose(request.repository, trace))
+    configured = configure(
+        settings, found.root, allow_unsandboxed=request.unsandboxed, live_requests=0
+    )
     warnings = list(configured.warnings)
     commit = entry.commit
     if commit is None:
         commit = found.head_commit()
         warnings.append(f"the recording names no commit: replayed at {commit[:12]}")
     agent = replace(configured.agent, live=())
-    rules = Rules(is_unchanged=entry.commit is not None)
+    rules = request.rules or Rules(is_unchanged=entry.commit is not None)
     batch = Batch(agent, Code(commit, entry.dirty_diff), (tape,), rules=rules)
     result = replay(batch)[0].result
     return ReplayOutcome(

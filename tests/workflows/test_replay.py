@@ -17,7 +17,7 @@ from refinery.replay.wire import ModelReply, ModelRequest
 from refinery.safety import sandbox
 from refinery.workflows import wiring
 from refinery.workflows.record import record_inputs
-from refinery.workflows.replay import replay_trace
+from refinery.workflows.replay import ReplayRequest, replay_trace
 from refinery.workflows.wiring import Workspace
 from tests.cli.calling import call
 from tests.fakes.model_server import ModelServer
@@ -131,7 +131,7 @@ def test_a_fetched_trace_is_replayed_from_the_configured_entry_point(
 ) -> None:
     fetched = trace(llm(1, "hi", "hello"), output={"output": "hello"}, inputs={"input": "hi"})
 
-    outcome = replay_trace(workspace, fetched, repository=project)
+    outcome = replay_trace(workspace, fetched, ReplayRequest(project))
 
     assert outcome.is_same
     assert "names no commit" in outcome.warnings[0]

@@ -40,13 +40,18 @@ def command(
     answer from the recording. Exit code 1 when anything differs.
     """
     from refinery.workflows import traces
-    from refinery.workflows.replay import replay_trace, require_repository, to_document
+    from refinery.workflows.replay import (
+        ReplayRequest,
+        replay_trace,
+        require_repository,
+        to_document,
+    )
     from refinery.workflows.wiring import open_workspace
 
     require_repository(repo)
     workspace = open_workspace(repo, ctx.obj)
     found = traces.resolve(workspace, trace)
-    outcome = replay_trace(workspace, found, repository=repo, unsandboxed=unsandboxed)
+    outcome = replay_trace(workspace, found, ReplayRequest(repo, unsandboxed))
     output.emit(to_document(outcome), json_output, lambda screen: _show(outcome, screen))
     if not outcome.is_same:
         raise typer.Exit(ExitCode.NEGATIVE)
