@@ -7,6 +7,14 @@
     not_regex:PATTERN   it matches nowhere
     equals:VALUE        the result equals the JSON value, or the text when it is not JSON
     json_schema:SCHEMA  the result is valid against the JSON schema
+    max_words:N         the text has at most N words; min_words:N at least N
+    max_chars:N         the text has at most N characters
+    language:CODE       the text is in that language (ISO 639-1); not_language:CODE it is not
+    tool_called:TOOL    the run called the tool; TOOL {"name": value} with these arguments
+    tool_not_called:TOOL  it did not
+    order:A > B         before the first call of tool B there is one of tool A
+    asks_before:TOOL    the user answered a question before the tool was called
+    judge:CRITERION     a model that reads the run as quoted data says yes, see `agents.judge`
     no_error            the run did not fail
     signal_gone:NAME    the detector of that name finds nothing in the replayed run
     python:MODULE:NAME  the function of the repository (as committed) returns true for the result
@@ -20,17 +28,26 @@ import contextlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from refinery.errors import InputError
 from refinery.model import codec
 from refinery.model.failure import Signal
 from refinery.model.messages import answer_text
-from refinery.model.trace import Json, Trace
+from refinery.model.trace import Json, RunStatus, Trace
 from refinery.model.verdict import Check, CheckResult, ReplayResult
+from refinery.replay import conduct
+from refinery.replay.languages import CODES, language_of
 
 Observe = Callable[[Trace], Sequence[Signal]]
 """The detectors: signals of a trace, in tree order."""
+Judge = Callable[[str, ReplayResult], tuple[bool, str]]
+"""Says whether a criterion in words holds for a result, and why."""
+
+JUDGED = "judge"
+_COUNTS = ("max_words", "min_words", "max_chars")
+_LANGUAGES = ("language", "not_language")
 
 _WITH_VALUE = (
     "contains",
@@ -40,8 +57,12 @@ _WITH_VALUE = (
     "not_regex",
     "equals",
     "json_schema",
+    *_COUNTS,
+    *_LANGUAGES,
+    *conduct.KINDS,
     "signal_gone",
     "python",
+    JUDGED,
 )
 KINDS = (*_WITH_VALUE, "no_error")
 _HINT = "write KIND[@FIELD]:VALUE, e.g. 'contains:30 days'; kinds: " + ", ".join(KINDS)
@@ -80,15 +101,36 @@ def _validate(check: Check) -> None:
             raise InputError(
                 f"{check.value!r} is not module:function", hint="e.g. python:checks:is_polite"
             )
+    elif check.kind in conduct.KINDS:
+        conduct.validate(check.kind, check.value)
+    else:
+        _validate_plain(check)
 
 
-def evaluate(check: Check, result: ReplayResult, *, observe: Observe | None = None) -> CheckResult:
+def _validate_plain(check: Check) -> None:
+    value = check.value.strip()
+    if check.kind in _COUNTS and not re.fullmatch(r"[0-9]{1,9}", value):
+        raise InputError(f"{value!r} is no number", hint=f"e.g. {check.kind}:100")
+    if check.kind in _LANGUAGES and value not in CODES:
+        raise InputError(
+            f"{value!r} is no language that can be told", hint="one of " + ", ".join(sorted(CODES))
+        )
+
+
+def evaluate(
+    check: Check,
+    result: ReplayResult,
+    *,
+    observe: Observe | None = None,
+    judge: Judge | None = None,
+) -> CheckResult:
     """Say whether a check holds for the result of a replay.
 
     Args:
         check: what to test.
         result: the replay; for `python` its `checks` must hold the function's own answer.
         observe: the detectors, needed for `signal_gone`.
+        judge: needed for `judge`; without one such a check does not hold.
 
     Raises:
         InputError: the check's pattern or schema is not valid.
@@ -103,11 +145,28 @@ def evaluate(check: Check, result: ReplayResult, *, observe: Observe | None = No
     if check.kind == "python":
         answered = next((c for c in result.checks if c.check == str(check)), None)
         return answered or CheckResult(str(check), False, "the function was not run")
+    if check.kind in conduct.KINDS:
+        return _conduct(check, result)
     found, value = field_of(result.output, check.field)
     if not found:
         return CheckResult(str(check), False, f"the result has no field {check.field!r}")
+    if check.kind == JUDGED:
+        return _judged(check, replace(result, output=value), judge)
     held, detail = _TESTS[check.kind](check.value, value)
     return CheckResult(str(check), held, detail)
+
+
+def _conduct(check: Check, result: ReplayResult) -> CheckResult:
+    trace = replayed_trace(result)
+    if trace is None:
+        return CheckResult(str(check), False, "the replayed run was not kept, so nobody can tell")
+    return CheckResult(str(check), *conduct.holds(check.kind, check.value, trace))
+
+
+def _judged(check: Check, result: ReplayResult, judge: Judge | None) -> CheckResult:
+    if judge is None:
+        return CheckResult(str(check), False, "no model was named to judge it")
+    return CheckResult(str(check), *judge(check.value, result))
 
 
 def _failure(result: ReplayResult) -> str:
@@ -191,6 +250,31 @@ def _json_schema(schema: str, value: Json) -> tuple[bool, str]:
     return problem is None, "" if problem is None else str(problem.message)[:400]
 
 
+def _max_words(most: str, value: Json) -> tuple[bool, str]:
+    found = len(answer_text(value).split())
+    return found <= int(most), f"{found} words"
+
+
+def _min_words(fewest: str, value: Json) -> tuple[bool, str]:
+    found = len(answer_text(value).split())
+    return found >= int(fewest), f"{found} words"
+
+
+def _max_chars(most: str, value: Json) -> tuple[bool, str]:
+    found = len(answer_text(value))
+    return found <= int(most), f"{found} characters"
+
+
+def _language(code: str, value: Json) -> tuple[bool, str]:
+    found = language_of(answer_text(value))
+    return found == code.strip(), f"it is {found}" if found else "its language cannot be told"
+
+
+def _not_language(code: str, value: Json) -> tuple[bool, str]:
+    held, detail = _language(code, value)
+    return not held, detail
+
+
 _TESTS: dict[str, Callable[[str, Json], tuple[bool, str]]] = {
     "contains": _contains,
     "contains_any": _contains_any,
@@ -199,6 +283,11 @@ _TESTS: dict[str, Callable[[str, Json], tuple[bool, str]]] = {
     "not_regex": _not_regex,
     "equals": _equals,
     "json_schema": _json_schema,
+    "max_words": _max_words,
+    "min_words": _min_words,
+    "max_chars": _max_chars,
+    "language": _language,
+    "not_language": _not_language,
 }
 
 
@@ -242,6 +331,21 @@ def _signal_gone(check: Check, result: ReplayResult, observe: Observe | None) ->
         return CheckResult(str(check), False, _failure(result))
     seen = [signal for signal in observe(trace) if signal.detector == check.value]
     return CheckResult(str(check), not seen, seen[0].title if seen else "")
+
+
+def recorded_result(trace: Trace) -> ReplayResult:
+    """A recorded run as if it were a replay of itself, to hold checks against it."""
+    root = trace.root
+    failed = next((run for run in trace.runs if run.is_failed), None) if root is None else root
+    error = failed.error if failed and failed.error else None
+    status = "error" if trace.status is RunStatus.ERROR or root is None else "ok"
+    return ReplayResult(
+        trace.trace_id,
+        status,
+        root.outputs if root else None,
+        f"{error.type}: {error.message}" if error and status == "error" else None,
+        replayed=[codec.encode_run(run) for run in trace.runs],
+    )
 
 
 def replayed_trace(result: ReplayResult) -> Trace | None:
