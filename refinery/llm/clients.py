@@ -33,6 +33,8 @@ class Limits:
 
     timeout_s: float
     output_tokens: int
+    temperature: float | None = None
+    """None: not sent."""
 
 
 def split_spec(spec: str) -> tuple[str, str]:
@@ -68,7 +70,10 @@ def make_client(spec: str, base_url: str | None, api_key: str | None, limits: Li
     from langchain.chat_models import init_chat_model
 
     errors = _vendor_errors(provider)
-    options: dict[str, Any] = {"use_responses_api": False} if base_url else {}
+    is_other_server = provider == "openai" and base_url is not None
+    options: dict[str, Any] = {"use_responses_api": False} if is_other_server else {}
+    if limits.temperature is not None:
+        options["temperature"] = limits.temperature
     with _without_foreign_variables():
         chat = init_chat_model(
             model,
@@ -78,7 +83,7 @@ def make_client(spec: str, base_url: str | None, api_key: str | None, limits: Li
             timeout=limits.timeout_s,
             max_tokens=limits.output_tokens,
             max_retries=0,  # the router retries, so that every attempt passes the budget
-            **(options if provider == "openai" else {}),
+            **options,
         )
         _ = getattr(chat, "_client", None)  # made on first use, which would be too late
     return Client(chat, errors)

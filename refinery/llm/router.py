@@ -48,6 +48,8 @@ class ModelChoice:
     """Most tokens, input and output, through this connection."""
     timeout_s: float = 120.0
     """Longest silence of the model in one call."""
+    temperature: float | None = None
+    """None: what the vendor does by default; some models take no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class Model:
     """One model with its budget and its log."""
 
     def __init__(self, choice: ModelChoice) -> None:
-        limits = Limits(choice.timeout_s, MAX_OUTPUT_TOKENS)
+        limits = Limits(choice.timeout_s, MAX_OUTPUT_TOKENS, choice.temperature)
         self._client = make_client(choice.spec, choice.base_url, choice.api_key, limits)
         self._choice = choice
         price = price_of(split_spec(choice.spec)[1])

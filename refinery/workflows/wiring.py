@@ -115,12 +115,15 @@ def open_library(workspace: Workspace) -> "Library":
     return Library(workspace.home / "knowledge", embedder)
 
 
-def connect_model(workspace: Workspace, spec: str | None = None) -> "Model | None":
+def connect_model(
+    workspace: Workspace, spec: str | None = None, *, temperature: float | None = None
+) -> "Model | None":
     """Connect to the model of the analysis; None when none is named anywhere.
 
     Args:
         workspace: settings and the folder of the call log.
         spec: `provider:model`; None: the one of the settings.
+        temperature: None: the vendor's default.
 
     Raises:
         InputError: the spec cannot be read.
@@ -140,5 +143,6 @@ def connect_model(workspace: Workspace, spec: str | None = None) -> "Model | Non
             api_key=key.get_secret_value() if key else None,
             budget_usd=values.budget_usd,
             log=workspace.home / "model-calls.jsonl",
+            temperature=temperature,
         )
     )
