@@ -22,6 +22,7 @@ from refinery.replay import wire
 from refinery.replay.exchange import Api
 from refinery.replay.session import Rules, Session
 from refinery.replay.tape import RecordedCall, Tape
+from refinery.replay.varying import CannotVaryError, Varied
 
 TOKEN_HEADER = "x-refinery-token"  # noqa: S105  # the name of a header, not a secret
 DESCRIBED = "/refinery/run"
@@ -156,9 +157,17 @@ class _Handler(BaseHTTPRequestHandler):
         except InputError as error:
             self._refuse(api, 400, "invalid_request_error", str(error))
             return
-        found = session.find(request)
+        try:
+            varied = session.vary(request)
+        except CannotVaryError as error:
+            session.log(StepFidelity(request.model, "llm", Fidelity.UNANSWERED, None, str(error)))
+            self._refuse(api, UNANSWERED, "refinery_unanswered", str(error))
+            return
+        if varied is not None:
+            request, raw = varied.sent, json.dumps(varied.sent.body).encode()
+        found = session.find(request, is_varied=varied is not None)
         if found is None:
-            self._live(session, api, raw, request.model)
+            self._live(session, api, raw, request.model, varied)
             return
         call, _ = found
         if call.reply is None:
@@ -170,7 +179,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _described(self, session: Session, raw: bytes) -> None:
         """Answer a call that was described instead of sent (`inside.models`)."""
         try:
-            found = session.find(codec.decode_run(_json(raw)))
+            run = codec.decode_run(_json(raw))
+            session.vary(run)
+            found = session.find(run)
+        except CannotVaryError as error:
+            session.log(StepFidelity("model", "llm", Fidelity.UNANSWERED, None, str(error)))
+            answer: Json = {"error": {"type": "UnansweredError", "message": str(error)}}
+            self._send(200, wire.JSON_TYPE, json.dumps(answer).encode())
+            return
         except (InputError, ValueError) as error:
             self._refuse(None, 400, "invalid_request_error", str(error))
             return
@@ -187,7 +203,14 @@ class _Handler(BaseHTTPRequestHandler):
         message = call.error or "the recorded call failed"
         self._refuse(api, call.error_status, "recorded_error", message)
 
-    def _live(self, session: Session, api: Api | None, raw: bytes, name: str) -> None:
+    def _live(
+        self,
+        session: Session,
+        api: Api | None,
+        raw: bytes,
+        name: str,
+        varied: Varied | None = None,
+    ) -> None:
         """Ask the agent's own model; without one the step stays unanswered."""
         upstream = session.rules.upstream
         headers = {key.lower(): value for key, value in self.headers.items()}
@@ -197,8 +220,11 @@ class _Handler(BaseHTTPRequestHandler):
             if not isinstance(answer, str) and (
                 answer.status < 300 or answer.status in _AGENTS_OWN
             ):
-                detail = "" if answer.status < 300 else f"refused with HTTP {answer.status}"
-                session.log(StepFidelity(name, _kind(api), Fidelity.LIVE, None, detail))
+                told = [varied.told] if varied else []
+                told += [] if answer.status < 300 else [f"refused with HTTP {answer.status}"]
+                was = varied.run_id if varied else None
+                step = StepFidelity(name, _kind(api), Fidelity.LIVE, was, "; ".join(told))
+                session.log(step)
                 self._send(answer.status, answer.content_type, answer.body)
                 return
             reason = answer if isinstance(answer, str) else f"it answered HTTP {answer.status}"

@@ -24,6 +24,8 @@ from refinery.replay.live_answers import Lane
 from refinery.replay.program import Agent, Code, Place, complaint, execute, prepared
 from refinery.replay.session import Rules, Session
 from refinery.replay.tape import RecordedResult, Tape
+from refinery.replay.variation import Variation
+from refinery.replay.varying import Recorded, Varied
 
 MAX_RESULT_BYTES = 32 << 20
 """Largest result of one case that is read."""
@@ -51,6 +53,9 @@ class Batch:
     """How many of the last cases ask the live model also what was recorded."""
     name: str = ""
     """The arm it is run for; keeps live answers of arms apart."""
+    variations: tuple[tuple[Variation, Recorded] | None, ...] = ()
+    """How the requests of each case are changed; a case without one asks no live model. Empty:
+    no request of any case is changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,8 @@ class Replayed:
     result: ReplayResult
     learnt: dict[str, dict[str, Json]]
     """Fields the program sent for recorded calls, by run id."""
+    varied: tuple[Varied, ...] = ()
+    """Requests that were changed before they were looked up, in order."""
 
 
 def require_entry(tape: Tape) -> EntryPoint:
@@ -127,8 +134,11 @@ def _with_rules(batch: Batch) -> list[tuple[Tape, Rules]]:
         lane = f"{batch.name}{' again' if is_again else ''}/{tape.trace_id}"
         seen[lane] += 1
         asked = batch.agent.upstream
-        upstream = Lane(asked, f"{lane}/{seen[lane]}") if asked is not None else None
-        found.append((tape, replace(batch.rules, upstream=upstream, asks_again=is_again)))
+        variation = batch.variations[number] if batch.variations else None
+        is_asked = asked is not None and (not batch.variations or variation is not None)
+        upstream = Lane(asked, f"{lane}/{seen[lane]}") if asked and is_asked else None
+        rules = replace(batch.rules, upstream=upstream, asks_again=is_again, variation=variation)
+        found.append((tape, rules))
     return found
 
 
@@ -193,7 +203,7 @@ def _replayed(place: Place, index: int, session: Session, nonce: str, why: str) 
         duration_ms=_duration_ms(runs),
         replayed=[codec.encode_run(run) for run in runs] or None,
     )
-    return Replayed(result, session.learnt)
+    return Replayed(result, session.learnt, session.varied)
 
 
 def _read_result(path: Path, nonce: str) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from refinery.replay.canonical import Canonical, Fresh
 from refinery.replay.exchange import ModelRequest
 from refinery.replay.live_answers import Lane
 from refinery.replay.tape import RecordedCall, Tape
+from refinery.replay.variation import Variation
+from refinery.replay.varying import Recorded, Varied, Varying
 
 Meaning = Mapping[str, Mapping[str, Json]]
 """For a recorded call (by run id), the fields its unchanged program really sends."""
@@ -32,6 +34,8 @@ class Rules:
     """Whether recorded requests are asked of the live model too, to see what it says today."""
     upstream: Lane | None = None
     """Whom to ask for requests that were not recorded; None: nobody."""
+    variation: tuple[Variation, Recorded] | None = None
+    """How requests are changed before they are looked up, and what was recorded; None: not."""
 
 
 class Session:
@@ -46,6 +50,15 @@ class Session:
         self._steps: list[tuple[int, StepFidelity]] = []
         self.learnt: dict[str, dict[str, Json]] = {}
         """Fields the program sent for recorded calls, by run id."""
+        self._varying = Varying(rules.variation[0], tape, rules.variation[1]) if (
+            rules.variation
+        ) else None  # fmt: skip
+
+    @property
+    def varied(self) -> tuple[Varied, ...]:
+        """Every request that was changed, in order."""
+        with self._lock:
+            return tuple(self._varying.varied) if self._varying else ()
 
     @property
     def timed_steps(self) -> tuple[tuple[int, StepFidelity], ...]:
@@ -63,28 +76,58 @@ class Session:
         with self._lock:
             self._steps.append((clock.now_ns(), step))
 
-    def find(self, request: ModelRequest | Run) -> tuple[RecordedCall, StepFidelity] | None:
+    def vary(self, request: ModelRequest | Run) -> Varied | None:
+        """Change a request as the case's variation says; None when it stays as it is.
+
+        Raises:
+            CannotVaryError: it has to be changed and cannot be.
+        """
+        if self._varying is None:
+            return None
+        asked = self._canonical(request)
+        with self._lock:
+            found = self._equal(asked)
+            call = found[0] if found else None
+            varied = self._varying.change(request, call)
+            if varied is not None and call is not None:
+                self._served.add(call.run_id)  # the next equal request is the next call
+            return varied
+
+    def find(
+        self, request: ModelRequest | Run, *, is_varied: bool = False
+    ) -> tuple[RecordedCall, StepFidelity] | None:
         """The recorded call a request is equal to; None when there is none.
 
         Equal requests are given their replies in recorded order; the last one repeats.
 
         Args:
             request: as read from the wire, or a call described as the recorder describes it.
+            is_varied: whether it was changed. Then it is a recorded one only when every field is
+                known to be equal.
         """
         if self.rules.asks_again:
             return None
+        asked = self._canonical(request)
+        with self._lock:
+            found = self._equal(asked)
+            if found is None or (is_varied and not _is_surely(found[0], asked)):
+                return None
+            return self._serve(found[0], asked, is_exact=found[1])
+
+    def _canonical(self, request: ModelRequest | Run) -> Canonical:
         fresh = Fresh(clock.now_ns(), self._known)
         if isinstance(request, Run):
-            asked = canonical.of_run(request, fresh, is_redacted=False)
-        else:
-            asked = canonical.of_request(request, fresh)
-        with self._lock:
-            exact = [call for call in self.tape.calls if call.request.exact == asked.exact]
-            near = [c for c in self.tape.calls if c.request.normalised == asked.normalised]
-            for candidates, is_exact in ((exact, True), (near, False)):
-                found = self._choose(candidates, asked)
-                if found:
-                    return self._serve(found, asked, is_exact=is_exact)
+            return canonical.of_run(request, fresh, is_redacted=False)
+        return canonical.of_request(request, fresh)
+
+    def _equal(self, asked: Canonical) -> tuple[RecordedCall, bool] | None:
+        """The recorded call, and whether its conversation is exactly the same."""
+        exact = [call for call in self.tape.calls if call.request.exact == asked.exact]
+        near = [c for c in self.tape.calls if c.request.normalised == asked.normalised]
+        for candidates, is_exact in ((exact, True), (near, False)):
+            found = self._choose(candidates, asked)
+            if found:
+                return found, is_exact
         return None
 
     def _choose(self, calls: Iterable[RecordedCall], asked: Canonical) -> RecordedCall | None:
@@ -117,3 +160,9 @@ class Session:
         step = StepFidelity(call.name, "llm", fidelity, call.run_id, "; ".join(details))
         self._steps.append((clock.now_ns(), step))
         return call, step
+
+
+def _is_surely(call: RecordedCall, asked: Canonical) -> bool:
+    """Whether a recorded call has every field of a request, none of them lost in recording."""
+    lost = set(call.request.unknown) & set(asked.fields)
+    return not lost and not canonical.differing(call.request, asked.fields)
