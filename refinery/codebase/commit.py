@@ -51,7 +51,7 @@ def apply(
         raise RefusedError("the patch is not the one its digest names", hint="plan it again")
     if not patch.changes:
         raise InputError("the patch changes nothing")
-    with journals.locked(journal):
+    with journals.locked(journal, repository.git):
         recover_all(repository, journal)
         repository.check_state()
         target = find_target(repository, branch, patch.base_commit)
@@ -72,7 +72,7 @@ def revert(
         ConflictError: the same words were changed since. Nothing is changed: the branch keeps the
             newer version, history the older.
     """
-    with journals.locked(journal):
+    with journals.locked(journal, repository.git):
         recover_all(repository, journal)
         repository.check_state()
         tip = repository.resolve(f"refs/heads/{branch}" if branch else "HEAD")
@@ -144,5 +144,5 @@ def recover(repository: Repository, journal: Path) -> list[str]:
     """
     if not journal.is_dir():
         return []
-    with journals.locked(journal):
+    with journals.locked(journal, repository.git):
         return recover_all(repository, journal)

@@ -10,11 +10,12 @@ Settings travel in `GIT_CONFIG_KEY_<n>` variables, never as `-c key=value`: a dr
 `a=b`, and `-c` would cut its name at the first `=`.
 """
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -95,6 +96,8 @@ class GitError(InputError):
             f"git {command} failed: {why}", hint="is the repository damaged? git fsck"
         )
         self.stderr = stderr
+        self.was_stopped = exit_code is None or exit_code < 0
+        """Whether it was killed or timed out, so that nobody knows how far it came."""
 
 
 class Git:
@@ -104,6 +107,19 @@ class Git:
         self.root = root
         self.git_dir = git_dir
         self.program = program()
+        self._held: tuple[int, ...] = ()
+
+    @contextlib.contextmanager
+    def holding(self, descriptor: int) -> Iterator[None]:
+        """Let the commands started meanwhile inherit a descriptor, so that its lock is theirs.
+
+        Hooks get none: what they leave in the background may live for ever.
+        """
+        before, self._held = self._held, (*self._held, descriptor)
+        try:
+            yield
+        finally:
+            self._held = before
 
     @cached_property
     def common_dir(self) -> Path:
@@ -173,6 +189,7 @@ class Git:
                 # 100 kills aimed at the ref update 8 left a lock that stopped the user's next
                 # commit, with a session of its own none (tests/codebase/test_kills.py).
                 start_new_session=cwd is None,
+                pass_fds=self._held if cwd is None else (),
             )
         except subprocess.TimeoutExpired as error:
             raise GitError(arguments[0], None, f"no end after {TIMEOUT_S:.0f} s") from error

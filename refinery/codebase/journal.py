@@ -2,22 +2,29 @@
 
 One folder per commit under way, `<journal>/<id>/`: `entry.json`, the before-image and the
 after-image of every file. A folder without `entry.json` never began. The journal's lock is a
-`flock`, so it is free as soon as the process that held it is gone.
+`flock` that every git command started under it inherits, so it is free as soon as the process
+that held it **and its git commands** are gone. Without that a git command that outlives its
+starter moves the ref after a restart has looked, and the change is neither made nor dropped.
 """
 
 import contextlib
+import errno
+import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from refinery import clock
+from refinery.codebase.git import Git
 from refinery.errors import InputError
 
 LOCK_WAIT_S = 5.0
+_POLL_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,28 +58,45 @@ class Entry:
 
 
 @contextlib.contextmanager
-def locked(journal: Path) -> Iterator[None]:
-    """Hold the journal alone.
+def locked(journal: Path, git: Git) -> Iterator[None]:
+    """Hold the journal alone, and let every git command of this repository hold it as well.
 
     Raises:
         InputError: the folder cannot be made, or another process holds it for `LOCK_WAIT_S`.
     """
-    from filelock import FileLock, Timeout
-
     try:
         journal.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with FileLock(journal / "lock", timeout=LOCK_WAIT_S):
-            yield
-    except Timeout as error:
-        raise InputError(
-            "another refinery process is changing this repository",
-            hint="try again when it is done",
-        ) from error
+        descriptor = os.open(journal / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise InputError(
             f"cannot use the journal {journal}: {error.strerror}",
             hint="check space and permissions",
         ) from error
+    try:
+        _wait_for(descriptor, journal)
+        with git.holding(descriptor):
+            yield
+    finally:
+        # Closed, not unlocked: a git command that is still alive goes on holding it.
+        os.close(descriptor)
+
+
+def _wait_for(descriptor: int, journal: Path) -> None:
+    until = time.monotonic() + LOCK_WAIT_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES, errno.EINTR):
+                raise InputError(f"cannot lock {journal}: {error.strerror}") from error
+        else:
+            return
+        if time.monotonic() > until:
+            raise InputError(
+                "another refinery process is changing this repository",
+                hint="try again when it is done",
+            )
+        time.sleep(_POLL_S)
 
 
 def new_folder(journal: Path) -> Path:

@@ -28,14 +28,18 @@ def splices(source: str, path: str, keys: list[Json], value: Json) -> list[Splic
     wanted = nested(missing, value)
     holder[key] = wanted
     written: Any = document
-    for step in keys[: len(keys) - len(missing) - 1]:
-        written = written[step]
     try:
+        for step in keys[: len(keys) - len(missing) - 1]:
+            written = written[step]
         _set(written, key, wanted, newline_of(source))
         after = tomlkit.dumps(document)
         is_right = tomllib.loads(after) == expected
     except (TOMLKitError, tomllib.TOMLDecodeError, ValueError, TypeError) as error:
         raise EditError(f"TOML cannot hold {wanted!r:.60}: {error}") from error
+    except (AttributeError, LookupError, RecursionError):
+        # tomlkit 0.13 breaks at some valid edits, e.g. at one that puts a list for a table of an
+        # array of tables.
+        is_right = False
     if not is_right:
         raise EditError(f"{path} cannot be changed safely", hint="use replace_text")
     return changed_lines(source, source[: len(source) - len(bare)] + after)

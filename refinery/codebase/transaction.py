@@ -113,9 +113,10 @@ def perform(repository: Repository, request: Request, journal_folder: Path) -> s
         raise
     try:
         _move_ref(repository, entry.ref, (entry.old, entry.new), (who, request.message))
-    except RefineryError:
-        journal.finish(folder)
-        raise
+    except RefineryError as error:
+        if not _was_moved(repository, entry, folder, error):
+            journal.finish(folder)
+            raise
     try:
         with _clear_errors():
             _bring_along(repository, entry, files, folder)
@@ -201,6 +202,16 @@ def _move_ref(
             f"{ref.removeprefix('refs/heads/')} cannot be moved: {error.stderr.strip()[:200]}",
             hint="something else changed the repository in this moment; try again",
         ) from error
+
+
+def _was_moved(repository: Repository, entry: Entry, folder: Path, error: RefineryError) -> bool:
+    """Whether a ref update that failed was stopped behind its last step; tidies up after it."""
+    if not (isinstance(error.__cause__, GitError) and error.__cause__.was_stopped):
+        return False
+    git = repository.git
+    locks.remove_ours(git, entry, folder / "entry.json", index.copy_name(git, entry.entry_id))
+    now = git.text("rev-parse", "--verify", "--quiet", entry.ref, ok=(0, 1))
+    return now == entry.new
 
 
 def _bring_along(

@@ -27,6 +27,8 @@ ROLLING_BACK, ROLLED_BACK = "rolling back", "rolled back"
 APPLIED = "applied"
 """State of a change that is in force; one that is not is `rolled back`."""
 REDOING, REDONE = "redoing", "redone"
+BEGUN = (APPROVED, ROLLING_BACK, REDOING)
+"""Kinds of entries that another one must follow."""
 SUBJECT_LENGTH = 72
 """Longest first line of a commit message; git's own tools cut longer ones."""
 
@@ -209,10 +211,12 @@ def recover(repository: Repository, home: Path) -> list[str]:
     ledger = _ledger(home)
     if not ledger.path.exists():
         return said
+    if ledger.repair():
+        said.append("cut off the last line of the ledger, which was never written whole")
     open_entries: dict[str, tuple[str, Change]] = {}
     for entry in ledger.entries():
         change = decode(Change, entry.body["change"])
-        if entry.kind in (APPROVED, ROLLING_BACK, REDOING):
+        if entry.kind in BEGUN:
             open_entries[change.change_id] = (entry.kind, change)
         else:
             open_entries.pop(change.change_id, None)

@@ -2,12 +2,14 @@
 
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
 
 import pytest
 
+from benchmarks import kills
 from refinery.codebase.commit import apply, recover, revert
 from refinery.codebase.locks import wait_for_git
 from refinery.codebase.patches import build
@@ -134,6 +136,40 @@ def test_a_kill_leaves_the_repository_as_before_or_the_change_whole(tmp_path: Pa
             git(folder, "fsck", "--full", "--strict")
     git(folder, "fsck", "--full", "--strict")
     assert seen["before"] and seen["whole"] and seen["mended"], seen
+
+
+def test_git_that_outlives_its_starter_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, journal = prepare(tmp_path / "repo"), tmp_path / "journal"
+    slow = tmp_path / "slow" / "git"
+    slow.parent.mkdir()
+    real = shutil.which("git")
+    # Between fork and exec git has another name; a long such moment:
+    wait = f"""exec /bin/sh -c 'sleep 0.7; exec "$0" "$@"' {real} "$@\""""
+    slow.write_text(f'#!/bin/sh\n[ "$1" = update-ref ] && {wait}\nexec {real} "$@"\n')
+    slow.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{slow.parent}{os.pathsep}{os.environ['PATH']}")
+    child = start_apply(folder, 1, journal)
+    while not list(journal.glob("apply-*/entry.json")):
+        time.sleep(0.001)
+    time.sleep(0.1)  # the ref update has been started and sleeps
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+    said = recover(Repository.open(folder), journal)
+
+    assert "halfway" in said[-1]
+    assert assert_before_or_whole(folder, 0, 1) == 1
+
+
+def test_random_kills_over_every_kind_of_change_leave_one_of_the_two_states(
+    tmp_path: Path,
+) -> None:
+    scene = kills.run(tmp_path, KILLS // 3, seed=7)
+
+    assert scene.failures == []
+    assert scene.counts["before"] + scene.counts["whole"] == KILLS // 3
 
 
 def test_a_change_stopped_before_the_ref_moved_is_dropped(tmp_path: Path) -> None:

@@ -112,6 +112,7 @@ EXAMPLES = [
     Example("a: 1\n", {"path": ["a", "b"], "value": 1}, message="leads through", path="x.yaml"),
     Example("a = 1\n", {"path": ["a", "b"], "value": 1}, message="leads through", path="x.toml"),
     Example('{"a": 1}', {"path": ["a", "b"], "value": 1}, message="leads through", path="x.json"),
+    Example("[[a]]\n", {"path": ["a", 0], "value": []}, message="safely", path="x.toml"),
     Example("a: [1]\n", {"path": ["a", 3], "value": 1}, message="no item 3", path="x.yaml"),
     Example('{"a": [1]}', {"path": ["a", 3], "value": 1}, message="no item 3", path="x.json"),
     Example("a: [", {"path": ["a"], "value": 1}, message="not valid YAML", path="x.yaml"),
