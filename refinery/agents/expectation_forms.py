@@ -86,7 +86,8 @@ _LANGUAGE = re.compile(
 )
 _FEW_WORDS = re.compile(
     r"(?:says?|said|mention(?:s|ed)?|contain(?:s|ed)?|include[sd]?|name[sd]?|cite[sd]?|refers? to"
-    r"|use[sd]? the words?)\s+(?:the\s+(?:words?|phrase|name|term)\s+)?(?:(?:the|an?|its?|our)\s+)?"
+    r"|use[sd]? the words?)\s+(?:the\s+(?:words?|phrase|name|term)\s+)?"
+    r"(?:(?:the|an?|its?|our)\s+)?"
     r"(?P<words>[\w.@/#-]+(?:\s+[\w.@/#-]+){0,3})",
     re.IGNORECASE,
 )

@@ -109,7 +109,7 @@ class Judge:
         with self._lock:
             known = self._known.get(key)
         if known is None:
-            votes = tuple(self._ask(criterion, shown, n % 2 == 1) for n in range(self._rounds))
+            votes = tuple(self._ask(criterion, shown, bool(n % 2)) for n in range(self._rounds))
             known = Opinion(_outcome(votes), votes)
             with self._lock:
                 self._known[key] = known
@@ -147,7 +147,8 @@ def _is_quoted(quote: str, shown: str) -> bool:
 def as_text(result: ReplayResult) -> str:
     """A result as the judge reads it: what was asked, what was called, what was answered.
 
-    Secrets are taken out, hidden characters shown as escapes. At most about `MAX_CHARS` characters.
+    Secrets are taken out, hidden characters shown as escapes. At most about `MAX_CHARS`
+    characters.
     """
     parts = []
     trace = replayed_trace(result)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from refinery import clock
 from refinery.errors import InputError, NotFoundError
-from refinery.model.trace import Feedback, Label, Trace, TraceSummary
+from refinery.model.trace import Feedback, Json, Label, Trace, TraceSummary
 from refinery.ports import Store, TraceFilter
 from refinery.workflows.wiring import Workspace
 
@@ -51,8 +51,14 @@ def listing(workspace: Workspace, wanted: TraceFilter) -> list[TraceSummary]:
     return workspace.store.list_traces(wanted)
 
 
-def label(workspace: Workspace, trace_id: str, said: Label) -> None:
+def label(workspace: Workspace, trace_id: str, said: Label, evidence: Json = None) -> None:
     """Keep what a trace should have been; the newest label counts, older ones stay.
+
+    Args:
+        workspace: where to keep it.
+        trace_id: the trace.
+        said: the label.
+        evidence: how its checks were tested; None: they were not.
 
     Raises:
         NotFoundError: there is no such trace.
@@ -70,6 +76,7 @@ def label(workspace: Workspace, trace_id: str, said: Label) -> None:
         "outcome": said.outcome,
         "expectation": said.expectation,
         "checks": list(said.checks),
+        **({"evidence": evidence} if evidence is not None else {}),
     }
     feedback = Feedback(
         feedback_id=clock.new_uuid(),
