@@ -1,15 +1,19 @@
 """What a trial is made of: recorded runs, what they should have been, and the patch."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from refinery.model.patch import Patch
-from refinery.model.trace import Trace
-from refinery.model.verdict import Check
-from refinery.replay.checks import Observe
+from refinery.model.trace import Json, Trace
+from refinery.model.verdict import Check, Trial
+from refinery.replay.checks import Judge, Observe
 from refinery.replay.program import Agent
 from refinery.replay.tape import Tape
 
+MAX_RUNS = 120
+"""Most replays of one trial unless the user says otherwise; chosen by us."""
 _DIFF_PATH = re.compile(r"^diff --git a/(.+) b/(.+)$", re.MULTILINE)
 
 
@@ -33,6 +37,10 @@ class Case:
         return (Check("no_error"), *gone)
 
 
+def _quiet(text: str) -> None:
+    del text
+
+
 @dataclass(frozen=True, slots=True)
 class TrialRequest:
     """What to try."""
@@ -46,16 +54,58 @@ class TrialRequest:
     base_commit: str
     """The commit the patch is made for; both arms run its code."""
     repeats: int = 1
+    """Fewest replays of each failing trace in each arm; `sequential` says how many there are."""
     observe: Observe | None = None
     """The detectors; needed by checks of kind `signal_gone` and by controls without checks."""
+    judge: Judge | None = None
+    """Who evaluates checks of kind `judge`; without one they do not hold."""
     touched: tuple[str, ...] = ()
     """More paths to count as touched, see `trial`; those of the patch are always counted."""
+    patches: int = 1
+    """How many patches are tried on these traces; the more, the stronger the evidence needed."""
+    max_runs: int = MAX_RUNS
+    """Most replays, all arms together; the first look is always taken whole."""
+    held_out: tuple[Case, ...] = ()
+    """Failing runs a patch that helps is confirmed on; none: it is not confirmed."""
+    held_controls: tuple[Case, ...] = ()
+    """Passing runs that are replayed for the confirmation only."""
+    lane: str = ""
+    """What live answers are filed under; empty: the id of the hypothesis."""
+    say: Callable[[str], None] = field(default=_quiet, compare=False)
+    """Is told how far the trial is, a line at a time."""
 
     @property
     def paths(self) -> tuple[str, ...]:
         """All touched paths, in alphabetical order."""
         own = [change.path for change in self.patch.changes] if self.patch else []
         return tuple(sorted({*self.touched, *own}))
+
+
+def as_tried(trial: Trial, failing: Sequence[Case], controls: Sequence[Case]) -> Mapping[str, Any]:
+    """Fields of a request that make a trial run again as it was.
+
+    Args:
+        trial: as it ended.
+        failing: all failing runs, those of the confirmation too.
+        controls: likewise.
+    """
+    kept = trial.facts.get("plan")
+    plan: Mapping[str, Json] = kept if isinstance(kept, Mapping) else {}
+    told = plan.get("held_out")
+    held = frozenset(map(str, told)) if isinstance(told, list) else frozenset()
+
+    def of(cases: Sequence[Case], *, is_held: bool) -> tuple[Case, ...]:
+        return tuple(case for case in cases if (case.trace.trace_id in held) is is_held)
+
+    return {
+        "failing": of(failing, is_held=False),
+        "held_out": of(failing, is_held=True),
+        "controls": of(controls, is_held=False),
+        "held_controls": of(controls, is_held=True),
+        "patches": int(plan.get("patches") or 1),
+        "max_runs": int(plan.get("max_runs") or MAX_RUNS),
+        "lane": str(plan.get("lane") or ""),
+    }
 
 
 @dataclass(frozen=True, slots=True)

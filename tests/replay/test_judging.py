@@ -13,9 +13,10 @@ from refinery.model.verdict import (
     Fidelity,
     ReplayResult,
     StepFidelity,
+    Trial,
     Verdict,
 )
-from refinery.replay.judging import ASKED_AGAIN, decide, fidelities
+from refinery.replay.judging import ASKED_AGAIN, confirmed, decide, fidelities
 from refinery.replay.statistics import fisher, wilson
 
 RECORDED = {"f": Trace("f", (Run("f", "f", status=RunStatus.OK),))}
@@ -57,10 +58,11 @@ def arms(
             Verdict.FIXED,
             "1 of 1 failing replays pass with the patch, 0 of 1",
         ),
-        (arms("fail fail", "pass fail"), Verdict.IMPROVED, "1 of 2"),
+        (arms("fail fail", "pass fail"), Verdict.UNVERIFIABLE, "chance is not ruled out"),
         (arms("fail", "fail"), Verdict.NO_EFFECT, "not in the answer"),
         (arms("fail", "error"), Verdict.NO_EFFECT, "contains:x"),
-        (arms("fail pass", "fail fail"), Verdict.REGRESSED, "0 of 2"),
+        (arms("fail pass", "fail fail"), Verdict.NO_EFFECT, "0 of 2"),
+        (arms("fail " + "pass " * 6, "fail " * 7), Verdict.REGRESSED, "0 of 7"),
         (arms("fail", "pass", ("pass", "fail")), Verdict.REGRESSED, "passing traces fail"),
         (arms("fail", "open", ("pass", "fail")), Verdict.REGRESSED, "passing traces fail"),
         (arms("fail", "open"), Verdict.UNVERIFIABLE, "nobody could answer (llm m: no model)"),
@@ -69,10 +71,12 @@ def arms(
         (arms("pass", "pass"), Verdict.UNVERIFIABLE, "not reproduced"),
         (arms("error", "pass"), Verdict.UNVERIFIABLE, "ends otherwise than recorded"),
         (arms("fail", "live", again="live"), Verdict.UNVERIFIABLE, "does right without the patch"),
-        (arms("fail", "live", again="fail"), Verdict.FIXED, "0 of 1 without"),
-        (arms("fail fail", "live live", again="fail live"), Verdict.IMPROVED, "comes and goes"),
-        (arms("fail pass", "pass pass"), Verdict.IMPROVED, "comes and goes"),
-        (arms("fail " * 9 + "pass", "pass " * 10), Verdict.FIXED, "comes and goes (p = 0.000)"),
+        (arms("fail", "live", again="fail"), Verdict.UNVERIFIABLE, "0 of 1 without"),
+        (arms("fail", "live " * 4, again="fail " * 4), Verdict.FIXED, "a live model answered"),
+        (arms("fail fail", "live live", again="fail live"), Verdict.UNVERIFIABLE, "not ruled out"),
+        (arms("fail pass", "pass pass"), Verdict.UNVERIFIABLE, "p = 0.5000, needed 0.0500"),
+        (arms("fail " * 9 + "pass", "pass " * 10), Verdict.FIXED, "p = 0.0001, needed 0.0500"),
+        (arms("fail " * 9 + "pass", "pass " * 9 + "fail"), Verdict.IMPROVED, "9 of 10"),
         ([], Verdict.UNVERIFIABLE, "no failing trace was replayed"),
     ],
 )
@@ -100,11 +104,75 @@ def test_no_control_at_all_is_said() -> None:
     assert any("no passing trace" in warning for warning in decided.warnings)
 
 
-def test_live_replies_without_a_live_comparison_are_warned_of() -> None:
-    decided = decide(arms("fail", "live", again="open"), RECORDED)
+def test_unpatched_replays_nobody_could_answer_count_against_the_patch() -> None:
+    none = decide(arms("fail", "live " * 4, again="open " * 4), RECORDED)
+    some = decide(arms("fail", "live " * 9, again="open " + "fail " * 8), RECORDED)
 
-    assert decided.verdict is Verdict.FIXED
-    assert any("chance is not ruled out" in warning for warning in decided.warnings)
+    assert none.verdict is Verdict.UNVERIFIABLE
+    assert "asked again without the patch, 4 replays had a step nobody" in none.reason
+    assert some.verdict is Verdict.FIXED
+    assert some.p_value == fisher((9, 9), (1, 9))
+
+
+def test_a_comment_that_fixes_as_well_shows_that_the_patch_is_not_the_reason() -> None:
+    found = [*arms("fail " * 3, "pass " * 3), arm("no-op", "failing", "pass pass pass")]
+
+    decided = decide(found, RECORDED)
+
+    assert decided.verdict is Verdict.UNVERIFIABLE
+    assert "only adds a comment passes 3 of 3 as well" in decided.reason
+
+
+@pytest.mark.parametrize(
+    ("base", "tried", "verdict"),
+    [
+        ("pass fail " * 4, "fail pass " * 4, Verdict.NO_EFFECT),
+        ("pass " * 12, "pass " * 5 + "fail " * 7, Verdict.REGRESSED),
+        ("pass " * 3, "fail " * 3, Verdict.REGRESSED),
+        ("pass " * 3, "pass pass fail", Verdict.NO_EFFECT),
+    ],
+)
+def test_a_moody_agent_regresses_only_beyond_chance(
+    base: str, tried: str, verdict: Verdict
+) -> None:
+    found = arms("fail pass", "fail pass", ("", ""))
+    for name, words in (("unpatched", base), ("patch", tried)):
+        results = tuple(result(word, "p") for word in words.split())
+        found.append(Arm(name, "passing", 0, len(results), None, results))
+
+    assert decide(found, RECORDED).verdict is verdict
+
+
+def test_what_is_not_clear_yet_stays_open() -> None:
+    open_ = decide(arms("fail pass", "pass pass"), RECORDED)
+    unmoved = decide(arms("fail pass", "fail pass"), RECORDED)
+    closed = decide(arms("fail", "pass"), RECORDED)
+
+    assert (open_.is_open, open_.is_unmoved) == (True, False)
+    assert (unmoved.is_open, unmoved.is_unmoved) == (True, True)
+    assert (closed.is_open, closed.is_unmoved) == (False, False)
+
+
+def trial_of(verdict: Verdict) -> Trial:
+    return Trial("H1", verdict, verdict.value, (arm("patch", "failing", "pass"),), "full")
+
+
+@pytest.mark.parametrize(
+    ("held", "verdict"),
+    [
+        (Verdict.FIXED, Verdict.FIXED),
+        (Verdict.IMPROVED, Verdict.IMPROVED),
+        (Verdict.NO_EFFECT, Verdict.NO_EFFECT),
+        (Verdict.REGRESSED, Verdict.REGRESSED),
+        (Verdict.UNVERIFIABLE, Verdict.UNVERIFIABLE),
+    ],
+)
+def test_held_out_traces_have_the_last_word(held: Verdict, verdict: Verdict) -> None:
+    trial = confirmed(trial_of(Verdict.FIXED), trial_of(held), ["f9"])
+
+    assert trial.verdict is verdict
+    assert [a.group for a in trial.arms] == ["failing", "held-out failing"]
+    assert trial.facts["plan"] == {"held_out": ["f9"]}
 
 
 @pytest.mark.parametrize(

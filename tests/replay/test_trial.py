@@ -85,9 +85,9 @@ def arm(trial: Trial, name: str, group: str) -> Arm:
 def test_the_baseline_shows_the_failure_and_the_passing_run(shop: Shop) -> None:
     assert shop.base.problem == ""
     assert [(a.name, a.group, a.passed, a.total) for a in shop.base.arms] == [
-        ("unpatched", "failing", 0, 1),
+        ("unpatched", "failing", 0, 3),
         ("unpatched", "passing", 1, 1),
-        ("unpatched, asked again", "failing", 0, 1),
+        ("no-op", "failing", 0, 3),
     ]
 
 
@@ -97,12 +97,17 @@ def test_a_patch_of_code_under_test_is_proven(shop: Shop) -> None:
     trial = shop.attempt(patch)
 
     assert trial.verdict is Verdict.FIXED, trial.reason
-    assert "1 of 1 failing replays pass with the patch, 0 of 1 without" in trial.reason
-    assert arm(trial, "patch", "failing").interval == pytest.approx((0.2065, 1.0), abs=1e-3)
-    assert trial.p_value == pytest.approx(0.5)
+    assert "4 of 4 failing replays pass with the patch, 0 of 4 without" in trial.reason
+    assert arm(trial, "patch", "failing").interval == pytest.approx((0.5101, 1.0), abs=1e-3)
+    assert trial.p_value == pytest.approx(1 / 70)
+    assert trial.facts["chance"] == "a live model answered"
+    assert (arm(trial, "unpatched, asked again", "failing").passed, 3) == (
+        0,
+        arm(trial, "no-op", "failing").total,
+    )
     assert trial.sandbox == _tier()
     assert trial.checks == ("contains@answer:30 days",)
-    assert "1 of 1 passing replays (patch) give another result" in trial.warnings
+    assert "3 of 3 passing replays (patch) give another result" in trial.warnings
     assert all(result.replayed is None for a in trial.arms for result in a.results)
 
 
@@ -191,14 +196,17 @@ def test_repeats_count_and_a_failure_that_comes_and_goes_needs_evidence(
         return ModelReply("yes" if is_patched else next(said))
 
     with ModelServer(moody) as server:
-        few = run_trial(live(server, ask("contains:yes", repeats=2)))
-        many = run_trial(live(server, ask("contains:yes", repeats=8)))
+        few = run_trial(live(server, ask("contains:yes", max_runs=20)))
+        many = run_trial(live(server, ask("contains:yes")))
 
-    assert few.verdict is Verdict.IMPROVED
+    assert few.verdict is Verdict.UNVERIFIABLE
+    assert "chance is not ruled out (the limit of 20 replays is reached)" in few.reason
     assert many.verdict is Verdict.FIXED
-    assert arm(many, "patch", "failing").total == 8
+    total = arm(many, "patch", "failing").total
+    assert total == arm(many, "unpatched, asked again", "failing").total
+    assert total in many.facts["statistics"]["looks"]
     assert many.p_value is not None
-    assert many.p_value < 0.05
+    assert many.p_value <= many.facts["statistics"]["p_needed"] < 0.05
 
 
 def test_checks_in_python_are_judged_by_the_committed_code(
