@@ -9,6 +9,7 @@ told it so, contradicts itself and decides nothing.
 import hashlib
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,9 +19,9 @@ from refinery.agents._prompt import one_line, system_prompt
 from refinery.llm.router import Model
 from refinery.model.messages import answer_text
 from refinery.model.trace import Json
-from refinery.model.verdict import ReplayResult
+from refinery.model.verdict import ReplayResult, Trial
 from refinery.replay import conduct
-from refinery.replay.checks import replayed_trace
+from refinery.replay.checks import JUDGED, replayed_trace
 from refinery.safety.redact import redact
 from refinery.safety.untrusted import fence, visible
 
@@ -172,3 +173,26 @@ def _cut(text: str, limit: int) -> str:
         return text
     half = limit // 2
     return f"{text[:half]}\n[… {len(text) - limit} characters left out …]\n{text[-half:]}"
+
+
+def recall(trial: Trial) -> Callable[[str, ReplayResult], tuple[bool, str]]:
+    """A judge that says again what was said in a trial, and nothing of any other result."""
+    said = {
+        (found.check.partition(":")[2], result.trace_id, _fingerprint(result)): found
+        for arm in trial.arms
+        for result in arm.results
+        for found in result.checks
+        if found.check.startswith(JUDGED)
+    }
+
+    def judge(criterion: str, result: ReplayResult) -> tuple[bool, str]:
+        found = said.get((criterion, result.trace_id, _fingerprint(result)))
+        if found is None:
+            return False, "the receipt holds no judgement of this result"
+        return found.held, found.detail
+
+    return judge
+
+
+def _fingerprint(result: ReplayResult) -> str:
+    return json.dumps(result.output, sort_keys=True, default=str)

@@ -12,6 +12,7 @@ from refinery.agents.analyst import AnalystTask
 from refinery.agents.analyst import analyse as ask_analyst
 from refinery.agents.attempt import Attempt, best
 from refinery.agents.generator import GeneratorTask, generate
+from refinery.agents.playbook.missed import with_missed
 from refinery.agents.state import FixState, proof_of
 from refinery.codebase import editor
 from refinery.codebase.locate import attach
@@ -27,6 +28,7 @@ from refinery.model.trace import Trace
 from refinery.model.verdict import Change, GuardReport, Outcome
 from refinery.model.walk import texts
 from refinery.ports import GuardInput
+from refinery.replay.checks import Judge
 from refinery.safety import approval, policy
 from refinery.safety.seal import is_sealed, seal
 from refinery.settings import Settings
@@ -48,13 +50,16 @@ class Parts:
     model: Model | None
     commit: Callable[[Patch, Hypothesis, FixState], Change]
     """Commits an approved patch and writes it into the ledger."""
+    judge: Judge | None
+    """Who evaluates checks of kind `judge`; None without a model."""
     say: Callable[[str], None]
     """Tells the person what is going on, one line at a time."""
 
 
 def detect(parts: Parts, state: FixState) -> FixState:
     """Run the deterministic detectors."""
-    found = diagnose(parts.load_trace(state["trace_id"]))
+    trace = parts.load_trace(state["trace_id"])
+    found = with_missed(diagnose(trace), trace, state["checks"])
     parts.say(f"detectors: {_count(found.findings, 'finding')}")
     return {"diagnosis": encode(found)}
 
@@ -162,6 +167,7 @@ def prove(parts: Parts, state: FixState) -> FixState:
         say=parts.say,
         state=state,
         categories=tuple(dict.fromkeys(f.category for f in found.findings)),
+        judge=parts.judge,
     )
     tried = proof.run(task, attempts)
     chosen = best(tried.attempts)

@@ -33,6 +33,8 @@ class Proof:
     state: FixState
     categories: tuple[str, ...]
     """Categories of the findings: what a fix must remove when the user named no checks."""
+    judge: checks.Judge | None = None
+    """Who evaluates checks of kind `judge`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,5 +119,6 @@ def _request(proof: Proof, attempts: Sequence[Attempt]) -> TrialRequest:
         base_commit=state["base_commit"],
         repeats=state["repeats"],
         observe=observe,
+        judge=proof.judge,
         touched=tuple(sorted(touched)),
     )

@@ -13,6 +13,8 @@ class FixState(TypedDict, total=False):
     expectation: str | None
     checks: list[str]
     """Checks the failing trace must pass, `KIND[@FIELD]:VALUE`; empty: derived from findings."""
+    expected: Json
+    """What became of the expectation, see `workflows.checks.to_document`; None: there is none."""
     control_ids: list[str]
     """Passing traces that must keep passing."""
     control_checks: dict[str, list[str]]

@@ -41,19 +41,22 @@ def score(
     results = _with_python(request, [planned for planned, _ in done], results)
     scored = []
     for (planned, _), result in zip(done, results, strict=True):
-        found = _evaluate(planned, result, request.observe)
+        found = _evaluate(planned, result, request)
         scored.append((planned, replace(result, checks=found, replayed=None)))
     return scored
 
 
 def _evaluate(
-    planned: Planned, result: ReplayResult, observe: Observe | None
+    planned: Planned, result: ReplayResult, request: TrialRequest
 ) -> tuple[CheckResult, ...]:
-    case = planned.case
+    case, observe = planned.case, request.observe
     if planned.is_control and not case.checks:
         plain = checks.evaluate(Check("no_error"), result)
         return plain, _no_new_signal(case.trace, result, observe)
-    return tuple(checks.evaluate(check, result, observe=observe) for check in case.wanted)
+    return tuple(
+        checks.evaluate(check, result, observe=observe, judge=request.judge)
+        for check in case.wanted
+    )
 
 
 def _no_new_signal(recorded: Trace, result: ReplayResult, observe: Observe | None) -> CheckResult:

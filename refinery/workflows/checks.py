@@ -21,6 +21,7 @@ from refinery.llm.router import Model
 from refinery.model.codec import encode
 from refinery.model.trace import Json, Label, Trace
 from refinery.model.verdict import Check, ReplayResult
+from refinery.ports import TraceFilter
 from refinery.replay import checks
 from refinery.replay.agreement import Agreement, agreement
 from refinery.replay.checks import Judge, recorded_result
@@ -198,6 +199,23 @@ def keep(workspace: Workspace, expected: Expected) -> Label:
     said = Label("fail", expected.words, tuple(dict.fromkeys((*kept, *expected.accepted))))
     traces.label(workspace, expected.trace_id, said, evidence=to_document(expected))
     return said
+
+
+def kept(workspace: Workspace) -> list[tuple[str, Label]]:
+    """Labelled runs with an expectation or checks, newest first; at most 1,000 of each outcome."""
+    found = []
+    for outcome in ("fail", "pass"):
+        for summary in workspace.store.list_traces(TraceFilter(label=outcome, limit=1000)):
+            label = traces.label_of(workspace, summary.trace_id)
+            if label and (label.checks or label.expectation):
+                found.append((summary.trace_id, label))
+    return found
+
+
+def tested_document(test: Tested) -> dict[str, Json]:
+    """One run's test, as JSON."""
+    document: dict[str, Json] = encode(test)
+    return document
 
 
 def to_document(expected: Expected) -> dict[str, Json]:

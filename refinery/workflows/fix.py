@@ -16,12 +16,13 @@ from refinery.errors import InputError, NotFoundError, RefusedError
 from refinery.model.codec import decode
 from refinery.model.failure import Diagnosis
 from refinery.model.patch import Hypothesis, Patch
-from refinery.model.trace import Json, Trace
+from refinery.model.trace import Json, Label, Trace
 from refinery.model.verdict import Change, Outcome, Verdict
 from refinery.replay.checks import parse as parse_check
 from refinery.replay.tape import with_entry
 from refinery.safety.seal import is_sealed, seal
 from refinery.workflows import changes, controls, repositories, traces
+from refinery.workflows import checks as expectations
 from refinery.workflows import receipt as receipts
 from refinery.workflows.wiring import Workspace, connect_model, open_library, state_folder
 
@@ -55,6 +56,8 @@ class FixOutcome:
     chosen: Attempt | None
     change: Change | None
     decision: dict[str, Json] | None = None
+    expected: Json = None
+    """What became of the expectation in words, see `workflows.checks.to_document`."""
 
     @property
     def is_waiting(self) -> bool:
@@ -105,7 +108,7 @@ def fix(workspace: Workspace, request: FixRequest, ask: Ask, say: Say) -> FixOut
         RefusedError: no sandbox, or the approval does not cover the patch.
     """
     repository = Repository.open(repositories.choose(request.repository, request.trace))
-    state = _initial_state(workspace, request, repository)
+    state = _initial_state(workspace, request, repository, say)
     say(f"session {state['session_id']}; resume with: refinery fix --resume {state['session_id']}")
     with _open_graph(workspace, repository, request.model, say) as graph:
         config = {"configurable": {"thread_id": state["session_id"]}}
@@ -156,6 +159,7 @@ def to_document(outcome: FixOutcome) -> dict[str, Json]:
     return {
         "session_id": outcome.session_id,
         "engine": outcome.diagnosis.engine,
+        "expected": outcome.expected,
         "diagnosis": encode(outcome.diagnosis),
         "hypotheses": [
             {
@@ -197,9 +201,13 @@ def _furthest(attempts: tuple[Attempt, ...]) -> Attempt | None:
     return stages[0] if stages else None
 
 
-def _initial_state(workspace: Workspace, request: FixRequest, repository: Repository) -> FixState:
+def _initial_state(
+    workspace: Workspace, request: FixRequest, repository: Repository, say: Say
+) -> FixState:
     label = traces.label_of(workspace.store, request.trace.trace_id)
-    checks = list(request.checks) or list(label.checks if label else ())
+    expected = _expected(workspace, request, label, say)
+    made = expected.accepted if expected else ()
+    checks = [*request.checks] or [*made] or [*(label.checks if label else ())]
     for check in checks:
         parse_check(check)
     target = workspace.settings.values.agent.entrypoint
@@ -210,6 +218,7 @@ def _initial_state(workspace: Workspace, request: FixRequest, repository: Reposi
         "trace_id": request.trace.trace_id,
         "expectation": request.expectation or (label.expectation if label else None),
         "checks": checks,
+        "expected": expectations.to_document(expected) if expected else None,
         "control_ids": [control.trace_id for control in chosen],
         "control_checks": {c.trace_id: list(c.checks) for c in chosen if c.checks},
         "repository": str(repository.root),
@@ -220,6 +229,23 @@ def _initial_state(workspace: Workspace, request: FixRequest, repository: Reposi
         "model": request.model or values.model,
     }
     return {**state, "request_seal": seal(request_of(state))}
+
+
+def _expected(
+    workspace: Workspace, request: FixRequest, label: Label | None, say: Say
+) -> expectations.Expected | None:
+    """Checks made of the expectation, where no check was written; None when there is nothing."""
+    words = request.expectation
+    if words is None and label is not None and not label.checks:
+        words = label.expectation
+    if words is None or not words.strip() or request.checks:
+        return None
+    expected = expectations.make(workspace, request.trace, words, request.model)
+    for line in expected.told():
+        say(f"expectation: {line}")
+    if not expected.accepted:
+        say("the expectation gave no check; the trial is held to other checks, not to it")
+    return expected
 
 
 @contextmanager
@@ -240,6 +266,7 @@ def _open_graph(
         settings=workspace.settings,
         open_library=partial(open_library, workspace),
         model=connect_model(workspace, model),
+        judge=expectations.judge_of(workspace, model),
         commit=lambda patch, hypothesis, state: changes.commit_change(
             repository,
             patch,
@@ -366,4 +393,5 @@ def _outcome(values: FixState) -> FixOutcome:
         chosen=next((a for a in attempts if a.hypothesis.hypothesis_id == chosen_id), None),
         change=decode(Change, change) if change else None,
         decision=values.get("decision"),
+        expected=values.get("expected"),
     )

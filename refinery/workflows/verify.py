@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from refinery.agents.judge import recall
 from refinery.codebase.repository import Repository
 from refinery.detectors import observe
 from refinery.errors import InputError, RefusedError
@@ -171,6 +172,7 @@ def _again(
             base_commit=held.patch.base_commit,
             repeats=held.repeats,
             observe=observe,
+            judge=recall(held.trial),
             touched=held.touched,
         )
     )
