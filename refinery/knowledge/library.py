@@ -22,13 +22,12 @@ if TYPE_CHECKING:
 
 GUIDES = Path(__file__).parent / "guides"
 """The guides that ship with Refinery."""
-LEXICAL_WEIGHT = 3.0
-VECTOR_WEIGHT = 1.0
-"""Weights of the two arms, for the hash embedder. Measured on the 30 queries of
-`tests/knowledge/queries.py`, mean reciprocal rank: words alone 0.84, vectors alone 0.78, fused 1:1
-0.81, 3:1 0.83; with a letter missing in every long word 0.69, 0.66, 0.72, 0.73, and the right
-guide among the first five in 25, 29, 29 and 28 of 30. Equal weights pull the words down to the
-weaker vectors; 3:1 keeps them and gains where a word is misspelt."""
+LEXICAL_WEIGHT, VECTOR_WEIGHT = 3.0, 1.0
+"""Weights of the two arms with the hash embedder: its vectors are the weaker arm, and equal
+weights pull good word matches down. Measured by `benchmarks.retrieval_quality`; figures in
+`docs/knowledge.md`."""
+TRAINED_WEIGHTS = 1.0, 1.0
+"""With an embedder that was trained: there equal weights are best, in the same benchmark."""
 __all__ = ["Library", "Passage"]
 
 _SMOOTHING = 60
@@ -67,6 +66,9 @@ class Library:
         self._embedder = embedder
         self._guides = guides
         self._wait_s = wait_s
+        is_trained = embedder is not None and not embedder.name.startswith("hash-")
+        self.weights = TRAINED_WEIGHTS if is_trained else (LEXICAL_WEIGHT, VECTOR_WEIGHT)
+        """How much a rank among words and one among vectors counts."""
         self._index: VectorIndex | None = None
         self._lock: FileLock | None = None
         self.notes: list[str] = []
@@ -109,7 +111,7 @@ class Library:
         lexical = self._truth.rank(query, _DEPTH)
         vector = self._rank_vectors(query)
         scores: dict[str, float] = {}
-        for weight, ranking in ((LEXICAL_WEIGHT, lexical), (VECTOR_WEIGHT, vector)):
+        for weight, ranking in zip(self.weights, (lexical, vector), strict=True):
             for place, key in enumerate(ranking, start=1):
                 scores[key] = scores.get(key, 0.0) + weight / (_SMOOTHING + place)
         best = sorted((key for key in scores if key in self._known), key=lambda i: (-scores[i], i))
@@ -138,6 +140,16 @@ class Library:
             self._release()
             self._known = self._truth.passages()
         return new
+
+    def remove(self, name: str) -> int:
+        """Take a text of the user's out; returns the number of passages removed."""
+        kept = [p for p in self._known.values() if p.origin == "user" and p.guide != name]
+        removed = sum(p.origin == "user" for p in self._known.values()) - len(kept)
+        if removed:
+            self._release()
+            self._truth.replace("user", kept)
+            self._known = self._truth.passages()
+        return removed
 
     def rebuild(self) -> int:
         """Build the vectors anew from the truth; returns the number of passages.

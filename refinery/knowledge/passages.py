@@ -7,6 +7,8 @@ from pathlib import Path
 
 MAX_CHARACTERS = 3_000
 """Longest passage; longer sections are cut at blank lines, so a prompt can hold several."""
+SOURCES = "Sources"
+"""Heading of the literature a guide rests on; for readers of the file, never a passage."""
 _HEADING = re.compile(r"^(#{1,2})[ \t]+(.+?)[ \t]*#*$", re.MULTILINE)
 _FENCE = re.compile(r"^(```|~~~).*?^\1\s*$", re.MULTILINE | re.DOTALL)
 
@@ -58,7 +60,8 @@ def read_guides(folder: Path) -> list[Passage]:
     """Passages of every markdown file of a folder, by file name."""
     found: list[Passage] = []
     for path in sorted(folder.glob("*.md")):
-        found += cut(path.stem, path.read_text(encoding="utf-8"))
+        passages = cut(path.stem, path.read_text(encoding="utf-8"))
+        found += [passage for passage in passages if passage.heading != SOURCES]
     return found
 
 

@@ -8,8 +8,8 @@ from refinery.knowledge.passages import MAX_CHARACTERS, cut, read_guides
 NAMES = sorted(path.stem for path in GUIDES.glob("*.md"))
 
 
-def test_there_are_at_least_twelve_guides() -> None:
-    assert len(NAMES) >= 12
+def test_there_are_at_least_forty_guides() -> None:
+    assert len(NAMES) >= 40
     assert {"prompting-general", "prompting-openai", "prompting-anthropic"} <= set(NAMES)
     assert {"tool-design", "rag-retrieval", "rag-freshness", "structured-output"} <= set(NAMES)
 
@@ -18,7 +18,8 @@ def test_there_are_at_least_twelve_guides() -> None:
 def test_a_guide_has_one_title_and_sections_of_readable_size(name: str) -> None:
     text = (GUIDES / f"{name}.md").read_text(encoding="utf-8")
 
-    assert 60 <= len(text.splitlines()) <= 150
+    assert 35 <= len(text.splitlines()) <= 150
+    assert re.search(r"^## Sources\n\n\S", text, re.MULTILINE)
     assert len(re.findall(r"^# ", text, re.MULTILINE)) == 1
     headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
     assert len(headings) >= 5
@@ -30,6 +31,10 @@ def test_citations_of_all_guides_are_unique() -> None:
     citations = [passage.citation for passage in read_guides(GUIDES)]
 
     assert len(set(citations)) == len(citations)
+
+
+def test_sources_are_named_in_the_file_and_are_no_passages() -> None:
+    assert not [p for p in read_guides(GUIDES) if p.heading == "Sources"]
 
 
 def test_markdown_is_cut_at_its_headings() -> None:

@@ -54,7 +54,7 @@ def test_the_plugin_is_found_by_name_and_takes_its_dimensions() -> None:
     embedder = plugins.load("embedders", "hash").create("128")
 
     assert (embedder.name, embedder.dimensions) == ("hash-128", 128)
-    assert plugins.names("embedders") == ["hash"]
+    assert "hash" in plugins.names("embedders")
     assert create().name == "hash-512"
 
 
