@@ -8,7 +8,7 @@ force, `reset`, `checkout`, `clean` or `stash`.
 from pathlib import Path
 
 from refinery.codebase import journal as journals
-from refinery.codebase.merging import take_back
+from refinery.codebase.merging import Join, merge_or_unpick, take_back
 from refinery.codebase.patches import build
 from refinery.codebase.recovery import recover_all
 from refinery.codebase.repository import Repository
@@ -59,12 +59,26 @@ def apply(
 
 
 def revert(
-    repository: Repository, commit: str, message: str, journal: Path, *, branch: str | None = None
+    repository: Repository,
+    commit: str,
+    message: str,
+    journal: Path,
+    *,
+    branch: str | None = None,
+    join: Join = merge_or_unpick,
 ) -> str:
     """Take one commit back as a new commit and return its hash.
 
     What others wrote since stays, also within the same lines; a file that nobody changed since is
     byte for byte what it was.
+
+    Args:
+        repository: on the commit's branch, unless `branch` is named.
+        commit: any name of it.
+        message: of the new commit.
+        journal: folder for what a restart needs.
+        branch: the branch that holds the commit; None: the current one.
+        join: how a staged or a work version with uncommitted edits follows.
 
     Raises:
         NotFoundError: the branch does not hold the commit, or has it taken back already.
@@ -78,7 +92,7 @@ def revert(
         tip = repository.resolve(f"refs/heads/{branch}" if branch else "HEAD")
         changes = reverse(repository, commit, tip)
         target = find_target(repository, branch, tip)
-        request = Request(changes, message, target, takes_back=True)
+        request = Request(changes, message, target, join=join)
         return perform(repository, request, journal)
 
 

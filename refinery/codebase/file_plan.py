@@ -4,14 +4,14 @@ A file exists three times: in the commit, in the index (staged) and in the work 
 the commit is made in each of the other two as well, by a three-way merge when they differ.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from refinery.codebase import journal
 from refinery.codebase.git import Git
 from refinery.codebase.index import IndexEntry, entries
 from refinery.codebase.journal import Step
-from refinery.codebase.merging import merge
+from refinery.codebase.merging import Join, merge_lines
 from refinery.codebase.objects import as_checked_out, write_blob
 from refinery.codebase.repository import Repository
 from refinery.codebase.worktree import WorkFile, read_file
@@ -31,15 +31,11 @@ class PlannedFile:
     """Whether a new file is to be executable."""
 
 
-Join = Callable[[Git, bytes, bytes, bytes], bytes | None]
-"""Makes a change from the first version to the third in the second; None when it cannot."""
-
-
 def plan_files(
     repository: Repository,
     changes: Sequence[FileChange],
     blobs: dict[str, tuple[str, str | None]],
-    join: Join = merge,
+    join: Join = merge_lines,
 ) -> list[PlannedFile]:
     """What becomes of the changed files in the index and the work tree.
 
@@ -95,9 +91,9 @@ def _both(
     if entry.blob != old_blob:
         kept = git.run("cat-file", "blob", entry.blob)
         versions = (change.before or b"", kept, change.after or b"")
-        index_blob = write_blob(git, _checked(join(git, *versions), path, "staged"))
+        index_blob = write_blob(git, _checked(join(git, path, *versions), path, "staged"))
     base, theirs = as_checked_out(git, path, old_blob), as_checked_out(git, path, new_blob)
-    after = _checked(join(git, base, now.content, theirs), path, "uncommitted")
+    after = _checked(join(git, path, base, now.content, theirs), path, "uncommitted")
     return after, f"{entry.mode} {index_blob}"
 
 

@@ -1,10 +1,16 @@
 """Joins a change with what the user did to the same file meanwhile."""
 
+import os
+from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from refinery.codebase.git import Git, GitError
 from refinery.codebase.unpicking import Conflict, unpick
+
+Join = Callable[[Git, str, bytes, bytes, bytes], bytes | None]
+"""Makes in a file's second version the change from the first to the third; None: it cannot."""
 
 
 def merge(git: Git, base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
@@ -41,10 +47,51 @@ def take_back(git: Git, path: str, written: bytes, now: bytes, before: bytes) ->
     return unpick(path, _with_endings_of(now, written), _with_endings_of(now, before), now)
 
 
-def merge_or_unpick(git: Git, base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
+def merge_lines(git: Git, path: str, base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
+    """`merge`, as a `Join`."""
+    del path
+    return merge(git, base, ours, theirs)
+
+
+def merge_or_unpick(git: Git, path: str, base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
     """Like `merge`, but by words where lines touch; for undoing a change in a work tree."""
-    found = take_back(git, "", base, ours, theirs)
+    found = take_back(git, path, base, ours, theirs)
     return None if isinstance(found, Conflict) else found
+
+
+def remembering(folder: Path) -> Join:
+    """Like `merge_or_unpick`, but keeps each version with work of others, for `recalling`.
+
+    Args:
+        folder: where the versions are kept; made when needed, private to the user.
+    """
+
+    def join(git: Git, path: str, base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
+        joined = merge_or_unpick(git, path, base, ours, theirs)
+        if joined is not None and ours not in (base, joined):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            kept = folder / _key(path, joined)
+            kept.touch(0o600)
+            kept.write_bytes(ours)
+        return joined
+
+    return join
+
+
+def recalling(folder: Path) -> Join:
+    """Like `merge_or_unpick`, but a version that nobody touched since is put back as it was."""
+
+    def join(git: Git, path: str, base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
+        kept = folder / _key(path, ours)
+        if ours != base and kept.is_file():
+            return kept.read_bytes()
+        return merge_or_unpick(git, path, base, ours, theirs)
+
+    return join
+
+
+def _key(path: str, content: bytes) -> str:
+    return sha256(os.fsencode(path) + b"\0" + content).hexdigest()
 
 
 def _with_endings_of(model: bytes, content: bytes) -> bytes:

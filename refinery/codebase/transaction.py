@@ -14,7 +14,7 @@ from refinery.codebase import index, journal, locks
 from refinery.codebase.file_plan import PlannedFile, plan_files
 from refinery.codebase.git import GitError
 from refinery.codebase.journal import Entry
-from refinery.codebase.merging import merge, merge_or_unpick
+from refinery.codebase.merging import Join, merge_lines
 from refinery.codebase.objects import (
     file_modes,
     identity,
@@ -50,8 +50,8 @@ class Request:
     message: str
     target: Target
     run_hooks: bool = False
-    takes_back: bool = False
-    """Whether it undoes a change: then words of it are looked up within edited lines, too."""
+    join: Join = merge_lines
+    """How the change is made in a staged or a work version that others edited."""
 
 
 def find_target(repository: Repository, branch: str | None, base: str) -> Target:
@@ -162,8 +162,9 @@ def _prepare(
         )
         for change in request.changes
     }
-    join = merge_or_unpick if request.takes_back else merge
-    files = plan_files(repository, request.changes, blobs, join) if target.touches_tree else []
+    files = []
+    if target.touches_tree:
+        files = plan_files(repository, request.changes, blobs, request.join)
     tree = write_tree(git, target.parent, blobs, folder / "index")
     if request.run_hooks:
         from refinery.codebase.hooks import run_before_commit

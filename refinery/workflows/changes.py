@@ -6,6 +6,7 @@ the entry, or says that it was never made (`abandoned`). A roll-back is a commit
 the entries `rolling back` and `rolled back`; so is doing it again (`redoing`, `redone`).
 """
 
+import shutil
 import textwrap
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,7 @@ from pathlib import Path
 from refinery import clock
 from refinery import home as folders
 from refinery.codebase import commit as commits
+from refinery.codebase.merging import recalling, remembering
 from refinery.codebase.repository import Repository
 from refinery.errors import InputError, NotFoundError, RefineryError
 from refinery.model.codec import decode, encode
@@ -162,8 +164,11 @@ def rollback(repository: Repository, home: Path, change_id: str = "latest") -> C
     commits.reverse(repository, change.commit, branch or "HEAD")
     ledger = _ledger(home)
     ledger.append(ROLLING_BACK, {"change": encode(change)})
+    join = remembering(_memory(home, change))
     try:
-        made = commits.revert(repository, change.commit, message, home / "journal", branch=branch)
+        made = commits.revert(
+            repository, change.commit, message, home / "journal", branch=branch, join=join
+        )
     except RefineryError:
         ledger.append(COMMITTED, {"change": encode(change)})
         raise
@@ -191,13 +196,17 @@ def redo(repository: Repository, home: Path, change_id: str = "latest") -> Chang
     commits.reverse(repository, undone, branch or "HEAD")
     ledger = _ledger(home)
     ledger.append(REDOING, {"change": encode(change)})
+    join = recalling(_memory(home, change))
     try:
-        made = commits.revert(repository, undone, message, home / "journal", branch=branch)
+        made = commits.revert(
+            repository, undone, message, home / "journal", branch=branch, join=join
+        )
     except RefineryError:
         ledger.append(ROLLED_BACK, {"change": encode(change)})
         raise
     change = replace(change, state=APPLIED, commit=made, reverted_by=None)
     ledger.append(REDONE, {"change": encode(change)})
+    shutil.rmtree(_memory(home, change), ignore_errors=True)
     return change
 
 
@@ -268,6 +277,11 @@ def _commit_of(
         if text in trailers.splitlines():
             return commit
     return None
+
+
+def _memory(home: Path, change: Change) -> Path:
+    """Where a roll-back keeps versions with uncommitted work, so that a redo is exact."""
+    return home / "undone" / change.change_id
 
 
 def _ledger(home: Path) -> Ledger:
