@@ -15,6 +15,9 @@ def pages() -> dict[str, tuple[str, ...]]:
         "refinery": (),
         **{name: (name,) for name in names},
         "config-show": ("config", "show"),
+        "checks-add": ("checks", "add"),
+        "checks-try": ("checks", "try"),
+        "checks-list": ("checks", "list"),
     }
 
 
