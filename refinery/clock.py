@@ -22,27 +22,41 @@ def new_uuid() -> str:
 
     Lexical order of the strings is order of creation to the millisecond.
     """
+    global _head  # many identifiers are made in the same millisecond as the one before
     try:
-        bits = _random_bits.pop()
+        tail = _tails.pop()
     except IndexError:
-        bits = _refilled()
-    low = 1 << 63 | bits & (1 << 62) - 1
-    digits = f"{now_ns() // 1_000_000:012x}7{bits >> 68:03x}{low:016x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+        tail = _refilled()
+    now_ms = time.time_ns() // 1_000_000
+    known_ms, head = _head
+    if known_ms != now_ms:
+        digits = f"{now_ms:012x}"
+        head = f"{digits[:8]}-{digits[8:]}-7"
+        _head = (now_ms, head)
+    return head + tail
 
 
-_random_bits: list[int] = []
-"""Numbers of 80 random bits for `new_uuid`: asking the system for each would cost more."""
+_head: tuple[int, str] = (-1, "")
+"""A time in milliseconds, and what identifiers made then begin with."""
+_tails: list[str] = []
+"""Ends of 74 random bits for `new_uuid`: asking the system for each would cost more."""
+_TAILS = 16
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+"""The digit that tells the variant (RFC 9562 section 4.1), with two random bits."""
 
 
-def _refilled() -> int:
-    """Fill `_random_bits` and take one; a forked child begins with none."""
+def _refilled() -> str:
+    """Fill `_tails` and take one; a forked child begins with none."""
     if not _is_forgetting.is_set() and hasattr(os, "register_at_fork"):
         _is_forgetting.set()
-        os.register_at_fork(after_in_child=_random_bits.clear)
-    drawn = os.urandom(10 * 64)
-    fresh = [int.from_bytes(drawn[at : at + 10], "big") for at in range(0, len(drawn), 10)]
-    _random_bits.extend(fresh[1:])
+        os.register_at_fork(after_in_child=_tails.clear)
+    drawn = os.urandom(10 * _TAILS).hex()
+    fresh = [
+        f"{drawn[at : at + 3]}-{_VARIANT[drawn[at + 3]]}{drawn[at + 4 : at + 7]}"
+        f"-{drawn[at + 7 : at + 19]}"
+        for at in range(0, len(drawn), 20)
+    ]
+    _tails.extend(fresh[1:])
     return fresh[0]
 
 

@@ -5,16 +5,15 @@ one when it ends. Times inside a trace come from one reading of the wall clock a
 clock, so a jump of the wall clock never makes a run end before it began.
 """
 
+import contextlib
 import os
 import time
 import traceback
 import zlib
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from refinery import clock
 from refinery.model.trace import RunError, RunStatus
 from refinery.recorders._order import Place
 from refinery.recorders._origin import Entry, OriginReader, command_line, shared_reader
@@ -25,7 +24,8 @@ from refinery.recorders.sink import Record
 from refinery.safety.redact import Redaction, chosen_redaction
 
 KNOWN_RUNS = 20_000
-"""Runs whose place in their trace is remembered, so that late children find their parent."""
+"""Most runs whose place in their trace is remembered (at least half as many), so that late
+children find their parent."""
 OPEN_RUNS = 20_000
 """Runs that may be open at once; older ones, most likely abandoned, are let go."""
 MAX_STACK = 100_000
@@ -93,8 +93,10 @@ class Book:
         self._teller = Teller(project, self.origin.get, redaction, looks)
         self._sampled = sampled_share()
         self._has_begun = False
-        self._open: OrderedDict[str, View] = OrderedDict()
-        self._places: OrderedDict[str, Place] = OrderedDict()
+        self._open: dict[str, View] = {}
+        # Two generations: forgetting the older one as a whole costs less than one run at a time.
+        self._places: dict[str, Place] = {}
+        self._older: dict[str, Place] = {}
 
     def start(
         self,
@@ -120,35 +122,41 @@ class Book:
             subject: the user's function that runs.
             source: the recorder; the whole trace has the one of its root.
         """
-        parent = self._places.get(parent_id) if parent_id else None
+        parent = self._place(parent_id) if parent_id else None
         if parent is None:
             parent_id = None
             if self.scope is not None and self.scope.root_id is not None:
                 parent_id = self.scope.root_id
-                parent = self._places.get(parent_id)
+                parent = self._place(parent_id)
         entry = None
         if parent is None:
-            place = Place(run_id, None, clock.now_ns(), time.monotonic_ns())
+            place = Place(run_id, None, time.time_ns(), time.monotonic_ns())
             place.source = source
             entry = self._entry_of(place)
         else:
             place = Place(run_id, parent, 0, time.monotonic_ns())
         run = View(place, parent_id, fields)
-        run.teller, run.entry, run.subject, run.size_bytes = (
-            self._teller,
-            entry,
-            subject,
-            size_bytes,
-        )
+        run.teller = self._teller
+        run.entry = entry
+        run.subject = subject
+        run.size_bytes = size_bytes
         self._places[run_id] = place
-        if len(self._places) > KNOWN_RUNS:
-            self._places.popitem(last=False)
         self._open[run_id] = run
+        if len(self._places) > KNOWN_RUNS // 2:
+            self._older, self._places = self._places, {}
         if len(self._open) > OPEN_RUNS:
-            self._open.popitem(last=False)
+            self._let_go()
         if place.is_sampled:
             self.sink.put(run)
         return run
+
+    def _place(self, run_id: str) -> Place | None:
+        return self._places.get(run_id) or self._older.get(run_id)
+
+    def _let_go(self) -> None:
+        """Forget the open run that began first; another thread may be about it too."""
+        with contextlib.suppress(RuntimeError, StopIteration):
+            self._open.pop(next(iter(self._open)), None)
 
     def _entry_of(self, root: Place) -> Entry:
         """How the program came to a root run; decides as well whether its trace is recorded."""

@@ -85,8 +85,9 @@ class OriginReader:
 
     def get(self) -> Origin:
         """The origin, waiting for git at most `3 * GIT_S`, or until `hurry` is called."""
-        self.begin()
-        self._answered.wait(3 * GIT_S)
+        if not self._is_read:
+            self.begin()
+            self._answered.wait(3 * GIT_S)
         return self._origin
 
     def hurry(self, grace_s: float = 0.0) -> None:

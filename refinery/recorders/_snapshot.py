@@ -44,16 +44,29 @@ HOSTILE = (Exception, SystemExit, GeneratorExit)
 
 
 class Encoded:
-    """A value that is JSON already."""
+    """A value that is JSON already.
 
-    __slots__ = ("raw",)
+    orjson writes null for a float that is no number. Whether it did is looked up in the host's
+    value later, on the writer thread: looking here would cost more than the encoding.
+    """
 
-    def __init__(self, raw: bytes) -> None:
+    __slots__ = ("raw", "source")
+
+    def __init__(self, raw: bytes, source: Any = None) -> None:
         self.raw = raw
+        self.source = source
+        """The host's plain value, which it may have changed since; asked for its floats only."""
+
+    def settled(self) -> bytes:
+        """The JSON, with the names of floats that are no numbers."""
+        source, self.source = self.source, None
+        if source is not None and b"null" in self.raw and _has_odd_float(source):
+            self.raw = _dumped(_with_odd_floats(_loaded(self.raw), source))
+        return self.raw
 
     def value(self) -> Any:
         """The value, decoded again."""
-        return orjson.loads(self.raw) if orjson is not None else json.loads(self.raw)
+        return _loaded(self.settled())
 
 
 class Unencoded:
@@ -128,13 +141,12 @@ class Snapshot:
     def _encoded(self, value: Any) -> Encoded | None:
         try:
             raw = orjson.dumps(value, None, _OPTIONS)
-            # orjson writes null for what is no number.
-            if len(raw) > MAX_TEXT or (b"null" in raw and _has_odd_float(value)):
+            if len(raw) > MAX_TEXT:
                 return None
         except (TypeError, RuntimeError):  # not plain, too deep, a lone surrogate, changed
             return None
         self.size_bytes += len(raw)
-        return Encoded(raw)
+        return Encoded(raw, value)
 
     def _held_items(self, value: Any, depth: int) -> Any:
         self.size_bytes += 20
@@ -198,11 +210,11 @@ def snapshot(value: Any) -> tuple[Any, int]:
     if orjson is not None and type(value) is dict:  # the common case, without a walk's state
         try:
             raw = orjson.dumps(value, None, _OPTIONS)
-        except TypeError:
+        except (TypeError, RuntimeError):
             pass
         else:
-            if b"null" not in raw and len(raw) <= MAX_TEXT:
-                return Encoded(raw), len(raw)
+            if len(raw) <= MAX_TEXT:
+                return Encoded(raw, value), len(raw)
     taker = Snapshot()
     held = taker.hold(value)
     return held, taker.size_bytes
@@ -217,6 +229,14 @@ if orjson is not None:
     )
 
 
+def _loaded(raw: bytes) -> Any:
+    return orjson.loads(raw) if orjson is not None else json.loads(raw)
+
+
+def _dumped(value: Any) -> bytes:
+    return orjson.dumps(value) if orjson is not None else json.dumps(value).encode()
+
+
 def _has_odd_float(value: Any) -> bool:
     """Whether a plain value holds a float that is no number."""
     waiting = [value]
@@ -227,10 +247,28 @@ def _has_odd_float(value: Any) -> bool:
             if item - item != 0:
                 return True
         elif kind is dict:
-            waiting += [held for held in item.values() if type(held) not in _NO_FLOATS]
+            waiting += [held for held in list(item.values()) if type(held) not in _NO_FLOATS]
         elif kind is list or kind is tuple:
             waiting += [held for held in item if type(held) not in _NO_FLOATS]
+        if len(waiting) > MAX_NODES:  # it has become one that holds itself
+            return False
     return False
+
+
+def _with_odd_floats(value: Any, source: Any) -> Any:
+    """A decoded value with the text of each float that is no number where `source` holds one."""
+    kind = type(source)
+    if value is None:
+        return str(source) if kind is float and source - source != 0 else None
+    if type(value) is dict and kind is dict:
+        for key, item in value.items():
+            if item is None or type(item) in (dict, list):
+                value[key] = _with_odd_floats(item, source.get(key))
+    elif type(value) is list and kind in (list, tuple):
+        for at, (item, there) in enumerate(zip(value, source, strict=False)):
+            if item is None or type(item) in (dict, list):
+                value[at] = _with_odd_floats(item, there)
+    return value
 
 
 def _listed(value: Any) -> Any:

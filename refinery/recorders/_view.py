@@ -28,8 +28,8 @@ try:
 except ImportError:
     orjson = None  # type: ignore[assignment]  # absence of the module is the marker
 
-_OURS = ("run_id", "trace_id", "parent_id", "dotted_order", "start_ns", "end_ns", "status", "kind")
-"""Fields that are never redacted: ids, order, times and code references, which hold no text."""
+_OURS = frozenset({"end_ns", "status", "kind"})
+"""Fields that are never redacted, as ids, order and start are not: they hold no text."""
 _HEAVY = ("inputs", "params", "tools")
 """Fields a view of the end leaves out when a view of the start has told them."""
 _LONG = 500
@@ -83,13 +83,15 @@ class View(Record):
     def line(self, shared: dict[str, bytes] | None) -> bytes:
         """`{"run", "source", "project"}` as a line; secrets are replaced unless that is off."""
         teller = self.teller
-        origin = teller.origin() if self.subject or self.entry else None
-        fields, metadata = self._told_now()
-        notes: dict[str, Any] = dict(self.extra)
-        entry = self.entry
+        entry, subject = self.entry, self.subject
+        origin = teller.origin() if subject or entry else None
+        ours, fields = self._told_now()
+        metadata = fields.pop("metadata", None)
+        notes = self.extra
         if entry is not None and entry.argument is not None:
-            notes["argument"] = entry.argument
-        raw, raw_notes = _encoded(fields), _encoded(notes) if notes else b"{}"
+            notes = {**notes, "argument": entry.argument}
+        raw = _encoded(fields)
+        raw_notes = _encoded(dict(notes)) if notes else b"{}"
         raw_metadata = _encoded(metadata) if metadata is not None else b"{}"
         counts: dict[str, int] = {}
         looked_at = raw if raw_notes == raw_metadata == b"{}" else raw + raw_notes + raw_metadata
@@ -97,12 +99,12 @@ class View(Record):
             (raw, raw_notes, raw_metadata), counts = _redacted(
                 teller.redaction, (raw, raw_notes, raw_metadata)
             )
-        parts = [b'{"run":', raw[:-1]]
-        if self.subject is not None and origin is not None:
-            parts += b',"code":', _code(self.subject, origin)
-        ours = self._ours(entry, origin, raw_notes, counts, shared)
-        if ours != b"{}":
-            parts += b',"metadata":', _joined(raw_metadata, b'{"refinery":' + ours + b"}")
+        parts = [b'{"run":', _joined(_encoded(ours), raw)[:-1]]
+        if subject is not None and origin is not None:
+            parts += b',"code":', _code(subject, origin)
+        noted = self._noted(entry, origin, raw_notes, counts, shared)
+        if noted != b"{}":
+            parts += b',"metadata":', _joined(raw_metadata, b'{"refinery":' + noted + b"}")
         elif metadata is not None:
             parts += b',"metadata":', raw_metadata
         parts.append(_tail(self.place.source, teller.project))
@@ -118,10 +120,10 @@ class View(Record):
         found: dict[str, Any] = json.loads(self.line(None))
         return found
 
-    def _told_now(self) -> tuple[dict[str, Any], Any]:
-        """What this line tells: fields, and metadata apart."""
+    def _told_now(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What this line tells: fields of ours, and those that may hold anything."""
         place, ended, told = self.place, self.ended, self.told
-        fields: dict[str, Any] = {
+        ours: dict[str, Any] = {
             "run_id": place.run_id,
             "trace_id": place.trace_id,
             "parent_id": self.parent_id,
@@ -129,18 +131,21 @@ class View(Record):
             "start_ns": place.start_ns,
             "status": "running",
         }
+        fields: dict[str, Any] = {}
         known = self.fields.copy()
         if ended is not None:
             for name in told:
                 known.pop(name, None)
             known.update(ended)
         for name, value in known.items():
-            if value is not None:
+            if name in _OURS:
+                ours[name] = value
+            elif value is not None:
                 # The host's threads may add to these while they are encoded.
                 fields[name] = value.copy() if type(value) in (list, dict) else value
-        return fields, fields.pop("metadata", None)
+        return ours, fields
 
-    def _ours(
+    def _noted(
         self,
         entry: Entry | None,
         origin: Origin | None,
@@ -152,7 +157,7 @@ class View(Record):
         told = raw_notes
         if entry is not None and origin is not None:
             is_redacted = self.teller.redaction is not None
-            point = _point(entry.kind, entry.target, origin, is_redacted)
+            point = _known_point(entry, origin, is_redacted)
             raw_point = _with_diff(point, shared)
             if raw_notes != b"{}":
                 notes = json.loads(raw_notes)
@@ -174,7 +179,7 @@ def _joined(left: bytes, right: bytes) -> bytes:
 def _encoded(value: Any) -> bytes:
     """Anything a recorder holds, as JSON."""
     if type(value) is Encoded:
-        return value.raw
+        return value.settled()
     if orjson is not None:
         try:
             raw: bytes = orjson.dumps(value, _substitute)
@@ -199,7 +204,7 @@ def _dumped(value: Json) -> bytes:
 
 def _substitute(value: Any) -> Any:
     """What orjson shall write for a value it does not know."""
-    return orjson.Fragment(value.raw) if type(value) is Encoded else encode(value)
+    return orjson.Fragment(value.settled()) if type(value) is Encoded else encode(value)
 
 
 def _expanded(value: Any) -> Any:
@@ -217,10 +222,8 @@ def _redacted(
     redaction: Redaction, raws: tuple[bytes, bytes, bytes]
 ) -> tuple[tuple[bytes, bytes, bytes], dict[str, int]]:
     """Run, notes and metadata without secrets, and how many of each kind there were."""
-    run, notes, metadata = (json.loads(raw) for raw in raws)
-    ours = {name: run.pop(name) for name in _OURS if name in run}
-    (run, notes, metadata), counts = redaction.redact([run, notes, metadata])
-    return (_dumped(ours | run), _dumped(notes), _dumped(metadata)), counts
+    (run, notes, metadata), counts = redaction.redact([json.loads(raw) for raw in raws])
+    return (_dumped(run), _dumped(notes), _dumped(metadata)), counts
 
 
 @functools.lru_cache(maxsize=64)
@@ -260,8 +263,25 @@ class _Point:
     """The diff, encoded, or null."""
     key: str | None
     """Name of the diff when it is long enough to be told once a block."""
+    referring: bytes
+    """Encoded, with the key in the place of the diff."""
     notes: dict[str, Json]
     """What `EntryPoint` has no field for."""
+
+
+_latest: tuple[Entry, Origin, bool, _Point] | None = None
+
+
+def _known_point(entry: Entry, origin: Origin, is_redacted: bool) -> _Point:
+    """The entry point of a root run; most have that of the one before."""
+    global _latest  # asked for by identity: comparing an origin compares its whole diff
+    latest = _latest
+    is_same = latest is not None and latest[0] is entry and latest[1] is origin
+    if latest is not None and is_same and latest[2] is is_redacted:
+        return latest[3]
+    point = _point(entry.kind, entry.target, origin, is_redacted)
+    _latest = (entry, origin, is_redacted, point)
+    return point
 
 
 @functools.lru_cache(maxsize=64)
@@ -279,13 +299,14 @@ def _point(kind: str, target: str, origin: Origin, is_redacted: bool) -> _Point:
     if origin.dirty and origin.dirty_diff is None:
         notes["dirty_diff_omitted"] = True
     key = f"{zlib.crc32(diff):08x}-{len(diff)}" if len(diff) > _LONG else None
-    return _Point(_dumped(point), diff, key, notes)
+    raw = _dumped(point)
+    referring = _joined(raw, _dumped({"dirty_diff": {SHARED: key}}))
+    return _Point(raw, diff, key, referring, notes)
 
 
 def _with_diff(point: _Point, shared: dict[str, bytes] | None) -> bytes:
     """An entry point with its diff, or with the key under which the block tells it."""
-    diff = point.diff
     if shared is not None and point.key is not None:
-        shared[point.key] = diff
-        diff = _dumped({SHARED: point.key})
-    return _joined(point.raw, b'{"dirty_diff":' + diff + b"}")
+        shared[point.key] = point.diff
+        return point.referring
+    return _joined(point.raw, b'{"dirty_diff":' + point.diff + b"}")

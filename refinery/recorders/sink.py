@@ -101,25 +101,24 @@ class SpoolSink:
 
         One that waits already is not queued again: it is written as it is by then.
         """
+        size = record.size_bytes + _OVERHEAD
         with self._lock:
-            size = record.size_bytes + _OVERHEAD
-            waits = record.queue is self._queue
-            more = size - record.counted_bytes if waits else size
-            if self._waiting_bytes + more > self._limit:
+            queue = self._queue
+            waits = record.queue is queue
+            waiting = self._waiting_bytes + size - (record.counted_bytes if waits else 0)
+            if waiting > self._limit:
                 self.dropped += 1
                 return False
-            self._waiting_bytes += more
+            self._waiting_bytes = waiting
             record.counted_bytes = size
             if waits:
                 return True
-            record.queue = self._queue
-            self._queue.append(record)
-            if len(self._queue) == BATCH:
+            record.queue = queue
+            queue.append(record)
+            if len(queue) == BATCH:
                 self._awaited.set()
-        if not self._wake.is_set():
-            self._wake.set()
-            if self._thread is None:
-                self._start()
+        if not self._is_awake:
+            self._rouse()
         return True
 
     def lose(self, reason: str) -> None:
@@ -141,7 +140,7 @@ class SpoolSink:
         done = threading.Event()
         self._queue.append(done)
         self._awaited.set()
-        self._wake.set()
+        self._rouse()
         return done.wait(timeout_s)
 
     def close(self, timeout_s: float = EXIT_S) -> None:
@@ -168,6 +167,7 @@ class SpoolSink:
         self._lock = threading.RLock()
         self._waiting_bytes = 0
         self._wake = threading.Event()
+        self._is_awake = False
         self._awaited = threading.Event()
         self._thread: threading.Thread | None = None
         self._file: int | None = None
@@ -185,6 +185,13 @@ class SpoolSink:
             with contextlib.suppress(OSError):
                 os.close(inherited)
 
+    def _rouse(self) -> None:
+        """Have the writer look at the queue, which it does for `ALERT_S` from then on."""
+        self._is_awake = True
+        self._wake.set()
+        if self._thread is None:
+            self._start()
+
     def _start(self) -> None:
         with self._lock:
             if self._thread is None:
@@ -196,13 +203,14 @@ class SpoolSink:
                     _flush_with_multiprocessing()
                 except RuntimeError as error:  # at interpreter shutdown, or out of threads
                     self._thread = None
-                    self._wake.clear()
+                    self._is_awake = False
                     self.lose(str(error))
 
     def _write_forever(self) -> None:
         while True:
             try:
                 self._wake.wait()
+                self._wake.clear()
                 until = time.monotonic() + ALERT_S
                 while time.monotonic() < until:
                     if len(self._queue) < BATCH:
@@ -211,10 +219,11 @@ class SpoolSink:
                     if self._queue:
                         self._write_some()
                         until = time.monotonic() + ALERT_S
-                self._wake.clear()
-                if self._queue:  # put between the last look and `clear`
-                    self._wake.set()
+                self._is_awake = False
+                if self._queue:  # put between the last look and now
+                    self._rouse()
             except BaseException as error:  # noqa: BLE001  # the writer must live on
+                self._wake.set()
                 self.lose(f"{type(error).__name__}: {error}")
 
     def _write_some(self) -> None:

@@ -207,3 +207,13 @@ def test_the_repr_of_an_unknown_object_is_not_taken_before_encoding() -> None:
     assert isinstance(copied[0], Unencoded)
     assert len(encode(copied)[0]["__repr__"]) < 11_000
     assert asked == [1]
+
+
+def test_a_float_that_is_no_number_keeps_its_name_whatever_the_host_does_to_the_value_later() -> (
+    None
+):
+    value = {"a": [None, float("nan"), {"b": float("-inf")}], "c": None}
+    held, _ = snapshot(value)
+    value["a"][0], value["c"] = "changed", [1]
+
+    assert held.value() == {"a": [None, "nan", {"b": "-inf"}], "c": None}
