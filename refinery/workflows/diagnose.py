@@ -7,7 +7,7 @@ from refinery import detectors
 from refinery.errors import InputError
 from refinery.model.codec import encode
 from refinery.model.failure import Diagnosis, Finding
-from refinery.model.trace import Json, Trace
+from refinery.model.trace import Json, Label, RunStatus, Trace
 from refinery.workflows import repositories, traces
 from refinery.workflows.capabilities import capabilities_of
 from refinery.workflows.wiring import Workspace, connect_model
@@ -22,6 +22,7 @@ def diagnose(
     root: Path | None = None,
     expectation: str | None = None,
     model: str | None = None,
+    failed: bool = False,
 ) -> Diagnosis:
     """Say what went wrong in a trace, and where in the repository; nothing is changed.
 
@@ -32,6 +33,8 @@ def diagnose(
             Without any the findings carry no source.
         expectation: the right behaviour in words; None: what the trace's label says.
         model: `provider:model`; None: the setting, and without one the detectors alone.
+        failed: that the trace failed; also known from its label, its status or an expectation.
+            Only then is a most probable cause named where nothing is proven.
 
     Raises:
         InputError: `root` is no folder.
@@ -46,7 +49,7 @@ def diagnose(
     expected = expectation or (label.expectation if label else None)
     connected = connect_model(workspace, model)
     if connected is None:
-        found = detectors.diagnose(trace)
+        found = detectors.diagnose(trace, failed=failed or _is_failed(trace, label, expectation))
         if expected:
             found = replace(found, unanswerable=(*found.unanswerable, _NEEDS_A_MODEL))
     else:
@@ -66,6 +69,15 @@ def diagnose(
         findings=_located(found.findings, trace, folder),
         capabilities=capabilities_of(trace),
     )
+
+
+def _is_failed(trace: Trace, label: Label | None, expectation: str | None) -> bool:
+    """Whether a person or the trace itself says that it failed; a label outranks the status."""
+    if expectation:
+        return True
+    if label is not None:
+        return label.outcome == "fail"
+    return trace.status is RunStatus.ERROR
 
 
 def _located(

@@ -21,7 +21,7 @@ EPILOG = """Examples:
 
   refinery diagnose 3f2a --expect 'It should name the price of 2026.'
 
-  refinery diagnose run.json --json
+  refinery diagnose run.json --failed --json
 """
 SETTINGS = {"epilog": EPILOG}
 
@@ -43,6 +43,9 @@ def command(
         str | None,
         typer.Option(metavar="NAME", help="provider:model that analyses; default: no model."),
     ] = None,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="It failed: name the most probable step as well.")
+    ] = False,
     json_output: output.JsonOption = False,
 ) -> None:
     """Say why a trace failed, with evidence; changes nothing."""
@@ -52,7 +55,9 @@ def command(
 
     workspace = open_workspace(flags=ctx.obj)
     found_trace = traces.resolve(workspace, trace)
-    found = diagnose(workspace, found_trace, root=repo, expectation=expect, model=model)
+    found = diagnose(
+        workspace, found_trace, root=repo, expectation=expect, model=model, failed=failed
+    )
     output.emit(to_document(found), json_output, lambda screen: _show(found, found_trace, screen))
     if not found.findings:
         raise typer.Exit(ExitCode.NOTHING)

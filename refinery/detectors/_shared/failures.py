@@ -1,10 +1,9 @@
 """Failed runs: where an error arose, how far it went up, and whether the agent got over it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from refinery.model.trace import Run, RunKind, RunStatus, Trace
-from refinery.model.walk import ancestors
 
 NOT_FAILURES = (
     "GraphInterrupt",
@@ -40,19 +39,30 @@ class Failure:
 
 def failures(trace: Trace) -> Iterator[Failure]:
     """Each error of the trace once, in tree order of the runs it arose in."""
-    failing = [run for run in trace.runs if _is_failure(run)]
-    with_failing_child = {run.parent_id for run in failing}
-    for run in failing:
-        if run.run_id in with_failing_child:
+    failing = {run.run_id: run for run in trace.runs if _is_failure(run)}
+    with_failing_child = {run.parent_id for run in failing.values()}
+    root = trace.root
+    last_success = {
+        (run.name, run.kind): position
+        for position, run in enumerate(trace.runs)
+        if run.status is RunStatus.OK and run.error is None
+    }
+    for position, run in enumerate(trace.runs):
+        if run.run_id not in failing or run.run_id in with_failing_child:
             continue
-        top = run
-        for above in ancestors(trace, run.run_id):
-            if not _is_failure(above):
-                break
-            top = above
-        root = trace.root
+        top = _highest(run, failing)
         fatal = root is not None and top.run_id == root.run_id
-        yield Failure(run, top, fatal, not fatal and _recovered(trace, run))
+        recovered = last_success.get((run.name, run.kind), -1) > position
+        yield Failure(run, top, fatal, not fatal and recovered)
+
+
+def _highest(run: Run, failing: Mapping[str, Run]) -> Run:
+    """The highest run that an error ended: up as long as the run above failed too."""
+    seen = {run.run_id}
+    while (above := failing.get(run.parent_id or "")) is not None and above.run_id not in seen:
+        seen.add(above.run_id)
+        run = above
+    return run
 
 
 def _is_failure(run: Run) -> bool:
@@ -60,20 +70,6 @@ def _is_failure(run: Run) -> bool:
         return False
     name = run.error.type.rpartition(".")[2] or run.error.message.partition("(")[0]
     return run.status in (RunStatus.ERROR, None) and name not in NOT_FAILURES
-
-
-def _recovered(trace: Trace, failed: Run) -> bool:
-    later = False
-    for run in trace.runs:
-        if run.run_id == failed.run_id:
-            later = True
-        elif later and run.name == failed.name and run.kind is failed.kind and _went_well(run):
-            return True
-    return False
-
-
-def _went_well(run: Run) -> bool:
-    return run.status is RunStatus.OK and run.error is None
 
 
 def model_before(trace: Trace, run: Run) -> Run | None:

@@ -28,16 +28,26 @@ _LEVELS = {
 }
 
 
+class Verbatim:
+    """Checks the signals of one trace against it; runs are found by id in constant time."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._runs = {run.run_id: run for run in reversed(trace.runs)}
+
+    def holds(self, signal: Signal) -> bool:
+        """Whether a signal names runs of the trace and each of its quotes stands in its run."""
+        if signal.cause_run_id not in self._runs or signal.symptom_run_id not in self._runs:
+            return False
+        return bool(signal.evidence) and all(self._occurs(item) for item in signal.evidence)
+
+    def _occurs(self, item: Evidence) -> bool:
+        run = self._runs.get(item.run_id)
+        return run is not None and occurs(run, item.quote) is not None
+
+
 def is_verbatim(trace: Trace, signal: Signal) -> bool:
     """Whether a signal names runs of the trace and each of its quotes stands in its run."""
-    if trace.run(signal.cause_run_id) is None or trace.run(signal.symptom_run_id) is None:
-        return False
-    return bool(signal.evidence) and all(_occurs(trace, item) for item in signal.evidence)
-
-
-def _occurs(trace: Trace, item: Evidence) -> bool:
-    run = trace.run(item.run_id)
-    return run is not None and occurs(run, item.quote) is not None
+    return Verbatim(trace).holds(signal)
 
 
 def diagnosis_of(
