@@ -6,7 +6,7 @@ that is not in it, so a template that was changed a little since still fits, wit
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from refinery.codebase.templates import MIN_LITERAL, Template, collapse
 
@@ -14,6 +14,10 @@ MIN_PIECE = 6
 """Shorter pieces of literal text say nothing about where they come from."""
 MIN_SHARE = 0.5
 """Least share of a template's literal text that must be found; chosen by us."""
+OPENING = 4.0
+"""How much more a template counts that a message begins with, beside text that was filled into
+it; chosen by us."""
+_NEAR = 4
 _AMBIGUOUS = 0.95
 
 
@@ -29,11 +33,13 @@ class Match:
     message_share: float
     """Part of the rendered message that the literal text explains, 0 to 1."""
     is_ambiguous: bool = False
+    is_opening: bool = False
+    """Whether it explains how the message begins: what a template holds is filled in later."""
 
     @property
     def score(self) -> float:
         """For ranking: characters explained, less where the template says more."""
-        return self.matched * self.template_share**2
+        return self.matched * self.template_share**2 * (OPENING if self.is_opening else 1.0)
 
     @property
     def confidence(self) -> float:
@@ -68,7 +74,7 @@ def best_matches(
 
 
 def _as_ambiguous(one: Match) -> Match:
-    return Match(one.template, one.matched, one.template_share, one.message_share, True)
+    return replace(one, is_ambiguous=True)
 
 
 def _overlap(one: Match, other: Match) -> bool:
@@ -85,22 +91,27 @@ def _match(template: Template, messages: Sequence[str]) -> Match | None:
         if total < MIN_LITERAL:
             continue
         for message in messages:
-            matched = _found_in_order(pieces, message)
+            matched, start = _found_in_order(pieces, message)
             share = matched / total
             if matched < MIN_LITERAL or share < MIN_SHARE:
                 continue
-            found = Match(template, matched, share, matched / max(len(message), 1))
+            is_opening = start <= _NEAR
+            explained = matched / max(len(message), 1)
+            found = Match(template, matched, share, explained, is_opening=is_opening)
             if best is None or found.score > best.score:
                 best = found
     return best
 
 
-def _found_in_order(pieces: Sequence[str], message: str) -> int:
-    """How many characters of the pieces occur in the message, each behind the last one."""
-    position, found = 0, 0
+def _found_in_order(pieces: Sequence[str], message: str) -> tuple[int, int]:
+    """How many characters of the pieces occur in the message, each behind the last one, and
+    where the first one does.
+    """  # noqa: D205  # one sentence that needs two lines
+    position, found, start = 0, 0, len(message)
     for piece in pieces:
         at = message.find(piece, position)
         if at >= 0:
+            start = min(start, at)
             position = at + len(piece)
             found += len(piece)
-    return found
+    return found, start

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from refinery.codebase.alignment import best_matches
+from refinery.codebase.causes import settings_behind
 from refinery.codebase.frames import locate_code, locate_stack
 from refinery.codebase.model_calls import locate_model_calls
 from refinery.codebase.names import locate_name
@@ -23,6 +24,7 @@ MAX_MESSAGE = 200_000
 """Messages of a call, and characters of each, that templates are looked up in."""
 MAX_TEMPLATES = 5
 MAX_RELATED = 6
+MAX_SETTINGS = 2
 _FRAME_FIRST = (RunKind.CHAIN, RunKind.AGENT, RunKind.STEP)
 """Kinds whose own definition says little about an error that came from inside."""
 
@@ -66,11 +68,21 @@ def attach(diagnosis_findings: Sequence[Finding], trace: Trace, root: Path) -> t
         for run in _involved(trace, finding, cause):
             found += places(run)[:2]
         unique = _unique([*([finding.source] if finding.source else []), *found, *finding.related])
+        unique = _with_settings(tree, finding, unique)
         source = unique[0] if unique else None
         attached.append(
             replace(finding, source=source, related=tuple(unique[1 : MAX_RELATED + 1]))
         )
     return tuple(attached)
+
+
+def _with_settings(
+    tree: SourceTree, finding: Finding, places: list[SourceLocation]
+) -> list[SourceLocation]:
+    """The places with the settings the finding is about before them."""
+    settings = settings_behind(tree, finding.category, finding.facts, places)
+    main = [one.location(tree) for one in settings if not is_secondary(one.path)]
+    return _unique([*main[:MAX_SETTINGS], *places])
 
 
 def _involved(trace: Trace, finding: Finding, cause: Run | None) -> Iterable[Run]:

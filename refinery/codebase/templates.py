@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 from refinery.codebase.json_spans import values
 from refinery.codebase.scan import DATA, PYTHON, TEXT, SourceTree, Span, walk_named
+from refinery.codebase.yaml_events import scalars
 from refinery.model.trace import Json
 
 MIN_LITERAL = 16
 """Fewest characters of literal text a template has; less would fit anywhere."""
-MAX_YAML = 200_000
-"""Largest YAML file that is scanned, in characters; ruamel's scanner is slow on bombs."""
 HOLE = None
 """Stands in a template where a value is filled in."""
 
@@ -216,42 +215,6 @@ def _line_of(text: str, value: str) -> int:
 
 
 def _yaml(text: str) -> Iterator[_Value]:
-    """Scalars by events: nothing is built, so aliases unfold into nothing."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    if len(text) > MAX_YAML:
-        return
-    stack: list[list[Json]] = []
-    try:
-        for event in YAML(typ="safe", pure=True).parse(text):
-            yield from _yaml_event(event, stack)
-    except (YAMLError, RecursionError, ValueError):
-        return
-
-
-def _yaml_event(event: Json, stack: list[list[Json]]) -> Iterator[_Value]:
-    """Follow one event; the stack holds `[is mapping, key or index, awaits a value]` a level."""
-    name = type(event).__name__
-    if name in ("MappingEndEvent", "SequenceEndEvent"):
-        stack.pop()
-    if name not in ("ScalarEvent", "AliasEvent", "MappingStartEvent", "SequenceStartEvent"):
-        return
-    path = tuple(level[1] for level in stack)
-    top = stack[-1] if stack else None
-    is_key = top is not None and top[0] and not top[2]
-    if top is not None and is_key:
-        top[1], top[2] = (event.value if name == "ScalarEvent" else "?"), True
-    elif top is not None:
-        if not top[0]:
-            top[1] += 1
-            path = tuple(level[1] for level in stack)
-        top[2] = False
-    if name.endswith("StartEvent"):
-        stack.append(
-            [name == "MappingStartEvent", "" if name == "MappingStartEvent" else -1, False]
-        )
-    elif name == "ScalarEvent" and not is_key and len(event.value) >= MIN_LITERAL:
-        first, last = event.start_mark, event.end_mark
-        end = last.line if last.column == 0 and last.line > first.line else last.line + 1
-        yield path, event.value, first.line + 1, max(end, first.line + 1)
+    for path, value, first, last in scalars(text):
+        if len(value) >= MIN_LITERAL:
+            yield path, value, first, last

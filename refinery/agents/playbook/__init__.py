@@ -6,9 +6,10 @@ offers edits only where it found the place to make them. Each recipe module has
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from refinery.codebase.scan import SourceTree
 from refinery.model.failure import Finding, Likelihood, SourceLocation
 from refinery.model.patch import Edit, Hypothesis
 from refinery.model.trace import Run, Trace
@@ -27,6 +28,13 @@ class Case:
     trace: Trace
     root: Path
     """Root of the repository's work tree."""
+    tree: SourceTree = field(default=None, compare=False)  # type: ignore[assignment]  # set below
+    """The repository's files, read once for all recipes."""
+
+    def __post_init__(self) -> None:
+        """Open the tree when none was given."""
+        if self.tree is None:
+            object.__setattr__(self, "tree", SourceTree(self.root))
 
     @property
     def cause(self) -> Run | None:
@@ -88,29 +96,41 @@ def propose(
     Returns:
         Hypotheses numbered `H1`, `H2`, …; empty when no recipe found a place to act.
     """
+    tree = SourceTree(root)
     scored: list[tuple[float, Finding, Draft]] = []
     for finding in findings:
-        for draft in _drafts(Case(finding, trace, root)):
+        for draft in _drafts(Case(finding, trace, root, tree)):
             scored.append((draft.fitness * finding.confidence, finding, draft))
     scored.sort(key=lambda item: -item[0])
-    unique = _without_doubles(scored)[:MOST]
+    chosen = _varied(_without_doubles(scored))
     return [
         replace(_hypothesis(score, finding, draft, cite), hypothesis_id=f"H{number}")
-        for number, (score, finding, draft) in enumerate(unique, start=1)
+        for number, (score, finding, draft) in enumerate(chosen, start=1)
     ]
 
 
 def _drafts(case: Case) -> Iterator[Draft]:
-    from refinery.agents.playbook import parameters, prompts, retrieval
+    from refinery.agents.playbook import (
+        code,
+        expected,
+        parameters,
+        parsing,
+        prompts,
+        retrieval,
+        schemas,
+        templates,
+    )
 
-    for module in (retrieval, prompts, parameters):
+    modules = (retrieval, prompts, parameters, code, parsing, schemas, templates, expected)
+    for module in modules:
         for recipe in module.RECIPES.get(case.finding.category, ()):
             yield from recipe(case)
 
 
-def _without_doubles(
-    scored: list[tuple[float, Finding, Draft]],
-) -> list[tuple[float, Finding, Draft]]:
+_Scored = tuple[float, Finding, Draft]
+
+
+def _without_doubles(scored: list[_Scored]) -> list[_Scored]:
     seen: set[str] = set()
     kept = []
     for item in scored:
@@ -119,6 +139,16 @@ def _without_doubles(
             seen.add(key)
             kept.append(item)
     return kept
+
+
+def _varied(scored: list[_Scored]) -> list[_Scored]:
+    """At most `MOST`, best first: the best of each strategy, then the next best of any."""
+    firsts: dict[str, _Scored] = {}
+    for item in scored:
+        firsts.setdefault(item[2].strategy, item)
+    rest = [item for item in scored if not any(item is first for first in firsts.values())]
+    kept = [*list(firsts.values())[:MOST], *rest][:MOST]
+    return sorted(kept, key=lambda item: -item[0])
 
 
 def _hypothesis(

@@ -102,7 +102,11 @@ ADVICE: dict[str, Advice] = {
 
 def add_sentence(case: Case) -> Iterator[Draft]:
     """Append the sentence for the finding's category to the prompt template behind the run."""
-    advice = ADVICE[case.finding.category]
+    yield from advise(case, ADVICE[case.finding.category])
+
+
+def advise(case: Case, advice: Advice) -> Iterator[Draft]:
+    """Append a sentence to the prompt template behind the run."""
     for place in case.places("template"):
         source = case.read(place)
         if source is None or advice.sentence in source:
@@ -115,7 +119,7 @@ def add_sentence(case: Case) -> Iterator[Draft]:
             rationale=advice.rationale,
             strategy="prompt",
             edits=(edit,),
-            fitness=advice.fitness * place.confidence,
+            fitness=advice.fitness * (0.5 + 0.5 * place.confidence),
             before="The prompt says nothing about it.",
             after=f"The prompt says: {advice.sentence}",
             risks=("Models follow instructions most of the time, not always.",),

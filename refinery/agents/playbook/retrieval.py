@@ -4,12 +4,18 @@ import ast
 from collections.abc import Iterator
 
 from refinery.agents.playbook import Case, Draft, Recipe
+from refinery.agents.playbook.editing import set_literal
+from refinery.codebase.causes import UPSTREAM, settings_behind
 from refinery.model.failure import SourceLocation
 from refinery.model.patch import Edit
 from refinery.model.trace import Run
 
 RETRIEVING_METHODS = ("_get_relevant_documents", "_aget_relevant_documents", "invoke", "search")
 """Methods of a retriever class that return its documents, most specific first."""
+
+LEAST_DOCUMENTS, MOST_DOCUMENTS = 4, 20
+"""Documents a recipe asks for; chosen by us."""
+MOST_CUTS = 2
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -128,4 +134,32 @@ def _with_sorted_return(
     return f"{head}{replacement}{tail}".rstrip("\n") if found else None
 
 
-RECIPES: dict[str, tuple[Recipe, ...]] = {"stale_document": (newest_first,)}
+def find_more(case: Case) -> Iterator[Draft]:
+    """Hand more documents on, where the program cuts the list it found."""
+    if case.finding.facts.get("lost") not in UPSTREAM:
+        return
+    facts, places = case.finding.facts, list(case.places())
+    found = settings_behind(case.tree, case.finding.category, facts, places)
+    for rank, one in enumerate(found[:MOST_CUTS]):
+        source = case.tree.text(one.path)
+        more = min(max(int(one.value) * 4, LEAST_DOCUMENTS), MOST_DOCUMENTS)
+        edit = set_literal(source, one, more) if source and more > int(one.value) else None
+        if edit is not None:
+            yield Draft(
+                title=f"Hand on {more} documents instead of {one.value}",
+                rationale="What the answer needs is not among the documents the model was given; "
+                f"the program keeps only {one.value}.",
+                strategy="retrieval",
+                edits=(edit,),
+                fitness=0.85 - 0.1 * rank,
+                before=f"{one.value} found documents reach the model.",
+                after=f"Up to {more} reach it.",
+                risks=("Prompts become longer and cost more.",),
+                topic="retrieval number of documents top k recall",
+            )
+
+
+RECIPES: dict[str, tuple[Recipe, ...]] = {
+    "stale_document": (newest_first,),
+    "expectation_missed": (find_more,),
+}

@@ -1,0 +1,177 @@
+"""Recipes for placeholders that reached the model unfilled."""
+
+import ast
+import re
+from collections.abc import Iterator
+from difflib import get_close_matches
+
+from refinery.agents.playbook import Case, Draft, Recipe
+from refinery.agents.playbook.editing import replaced_lines
+from refinery.agents.playbook.syntax import Function
+from refinery.codebase.scan import is_secondary
+from refinery.model.failure import SourceLocation
+from refinery.model.patch import Edit
+
+_NAME = re.compile(r"[A-Za-z_]\w{1,60}")
+_HOLE = re.compile(r"\{\{\s*(\w+)\s*\}\}|\{(\w+)\}|\$\{?(\w+)\}?|%\((\w+)\)s|<(\w+)>")
+_TOPIC = "prompt templates variables placeholders"
+
+
+def rename_placeholder(case: Case) -> Iterator[Draft]:
+    """Give the placeholder the name under which the program fills it in."""
+    placeholder, variable = _facts(case)
+    for place in case.places("template"):
+        source = case.tree.text(place.file)
+        if not placeholder or source is None or placeholder not in source:
+            continue
+        names = sorted(_filled_names(case) - {variable} - _holes(source))
+        close = get_close_matches(variable, names, n=1, cutoff=0.6) or [
+            name for name in names if variable in name.split("_") or name in variable.split("_")
+        ]
+        edit = (
+            _renamed(place, source, placeholder, placeholder.replace(variable, close[0]))
+            if close
+            else None
+        )
+        if edit is not None:
+            yield _draft(
+                f"Rename the placeholder {variable} to {close[0]}",
+                f"The program fills in {close[0]}, and nothing fills in {variable}.",
+                edit,
+                0.9,
+            )
+            return
+
+
+def fill_in_literal(case: Case) -> Iterator[Draft]:
+    """Make a Python literal an f-string where the variable is at hand."""
+    placeholder, variable = _facts(case)
+    if placeholder != f"{{{variable}}}":
+        return
+    for place in case.places("template"):
+        source, syntax = case.tree.text(place.file), case.tree.syntax(place.file)
+        if source is None or syntax is None or not place.file.endswith(".py"):
+            continue
+        for function in (n for n in ast.walk(syntax) if isinstance(n, Function)):
+            edit = _as_fstring(source, place.file, function, (placeholder, variable))
+            edit = edit or _formatted(source, place, function, variable)
+            if edit is not None:
+                yield _draft(
+                    f"Fill {variable} into the prompt",
+                    f"The prompt holds {placeholder} as it stands, and {function.name} has a "
+                    "value of that name.",
+                    edit,
+                    0.85,
+                )
+                return
+
+
+def _facts(case: Case) -> tuple[str, str]:
+    """The placeholder and its variable, when they are plain enough to be edited."""
+    placeholder = str(case.finding.facts.get("placeholder") or "")
+    variable = str(case.finding.facts.get("variable") or "")
+    is_plain = (
+        bool(_NAME.fullmatch(variable)) and variable in placeholder and len(placeholder) < 90
+    )
+    return (placeholder, variable) if is_plain else ("", "")
+
+
+def _holes(source: str) -> set[str]:
+    return {name for found in _HOLE.findall(source) for name in found if name}
+
+
+def _filled_names(case: Case) -> set[str]:
+    """Names the program fills in: keywords of calls, keys of dictionaries, quoted placeholders."""
+    names: set[str] = set()
+    for path in case.tree.paths((".py",)):
+        syntax = case.tree.syntax(path) if not is_secondary(path) else None
+        for node in ast.walk(syntax) if syntax else ():
+            if isinstance(node, ast.Call):
+                names.update(keyword.arg for keyword in node.keywords if keyword.arg)
+            elif isinstance(node, ast.Dict):
+                keys = (key.value for key in node.keys if isinstance(key, ast.Constant))
+                names.update(key for key in keys if isinstance(key, str) and key.isidentifier())
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                hole = _HOLE.fullmatch(node.value.strip())
+                names.update(name for name in (hole.groups() if hole else ()) if name)
+    return names
+
+
+def _renamed(place: SourceLocation, source: str, old: str, new: str) -> Edit | None:
+    """The first line of the place that holds the placeholder, with the new name."""
+    lines = source.split("\n")
+    for number in range(place.line_start, min(place.line_end, len(lines)) + 1):
+        line = lines[number - 1]
+        if old in line:
+            return replaced_lines(source, place.file, (number, number), [line.replace(old, new)])
+    return None
+
+
+def _as_fstring(source: str, path: str, function: Function, hole: tuple[str, str]) -> Edit | None:
+    """The literal in a function that has the variable, with an `f` before its quotes."""
+    placeholder, variable = hole
+    if variable not in _variables(function):
+        return None
+    plain = [
+        node
+        for node in ast.walk(function)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and placeholder in node.value
+    ]
+    lines = source.split("\n")
+    for node in plain:
+        line = lines[node.lineno - 1].encode()
+        head, rest = line[: node.col_offset].decode(), line[node.col_offset :].decode()
+        holes = _holes(str(node.value))
+        if rest[:1] in ("'", '"') and holes <= _variables(function):
+            return replaced_lines(source, path, (node.lineno, node.lineno), [f"{head}f{rest}"])
+    return None
+
+
+def _formatted(
+    source: str, place: SourceLocation, function: Function, variable: str
+) -> Edit | None:
+    """A use of the constant in a function that has the variable, with `.format(…)`."""
+    name = place.node.rpartition(".")[2]
+    if variable not in _variables(function) or not name.isidentifier():
+        return None
+    called = {id(node.value) for node in ast.walk(function) if isinstance(node, ast.Attribute)}
+    lines = source.split("\n")
+    holes = sorted(_holes(place.text)) or [variable]
+    for node in ast.walk(function):
+        is_use = isinstance(node, ast.Name) and node.id == name and id(node) not in called
+        if is_use and isinstance(node, ast.Name) and set(holes) <= _variables(function):
+            line = lines[node.lineno - 1].encode()
+            filled = ", ".join(f"{one}={one}" for one in holes)
+            head, rest = line[: node.end_col_offset], line[node.end_col_offset or 0 :]
+            new = f"{head.decode()}.format({filled}){rest.decode()}"
+            return replaced_lines(source, place.file, (node.lineno, node.lineno), [new])
+    return None
+
+
+def _variables(function: Function) -> set[str]:
+    """Names a function has values for."""
+    given = function.args
+    named = {one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)}
+    stored = (n for n in ast.walk(function) if isinstance(n, ast.Name))
+    return named | {n.id for n in stored if isinstance(n.ctx, ast.Store)}
+
+
+def _draft(title: str, rationale: str, edit: Edit, fitness: float) -> Draft:
+    return Draft(
+        title=title,
+        rationale=rationale,
+        strategy="context",
+        edits=(edit,),
+        fitness=fitness,
+        before="The model reads the placeholder instead of a value.",
+        after="The model reads the value.",
+        risks=(),
+        topic=_TOPIC,
+    )
+
+
+RECIPES: dict[str, tuple[Recipe, ...]] = {
+    "unfilled_template": (rename_placeholder, fill_in_literal),
+}
