@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from refinery.replay.compare import Difference
-    from refinery.workflows.diff import Compared, TraceDiff
+    from refinery.workflows.diff import Compared, First, TraceDiff
 
 _MARKS = {"same": " ", "changed": "~", "removed": "-", "added": "+"}
 _COLOURS = {"same": "dim", "changed": "yellow", "removed": "red", "added": "green"}
@@ -31,18 +31,12 @@ def show(found: "TraceDiff", screen: "Console", *, everything: bool = False) -> 
     if found.first is None:
         screen.print(f"\nThe same in all {len(found.rows)} runs.")
         return
-    first = found.first
-    screen.print(f"\nChanged first:  {_name(first.compared)}")
-    if first.difference is None:
-        side = "B" if first.compared.state == "added" else "A"
-        screen.print(f"    only in {side}")
-    else:
-        _show_difference(first.difference, screen)
+    show_first(found.first, screen)
     screen.print("")
     rows = [row for row in found.rows if everything or row.state != "same"]
     for row in rows[:_MAX_ROWS]:
         indent = "  " * min(row.pair.depth, 20)
-        text = f"{_MARKS[row.state]} {indent}{_name(row)}{_fields(row)}"
+        text = f"{_MARKS[row.state]} {indent}{name_of(row)}{_fields(row)}"
         screen.print(text, style=_COLOURS[row.state])
     if len(rows) > _MAX_ROWS:
         screen.print(f"  … and {len(rows) - _MAX_ROWS} more; --json lists all")
@@ -51,11 +45,22 @@ def show(found: "TraceDiff", screen: "Console", *, everything: bool = False) -> 
         screen.print(f"  {same} {'run is' if same == 1 else 'runs are'} the same", style="dim")
 
 
+def show_first(first: "First", screen: "Console") -> None:
+    """Draw what changed first."""
+    screen.print(f"\nChanged first:  {name_of(first.compared)}")
+    if first.difference is None:
+        side = "B" if first.compared.state == "added" else "A"
+        screen.print(f"    only in {side}")
+    else:
+        _show_difference(first.difference, screen)
+
+
 def _title(root: object) -> str:
     return str(getattr(root, "name", None) or "trace")
 
 
-def _name(row: "Compared") -> str:
+def name_of(row: "Compared") -> str:
+    """Kind and name of the run a row is about, safe for the terminal."""
     run = row.pair.run
     return output.safe(f"{run.kind or 'run'} {run.name or ''}".rstrip())
 

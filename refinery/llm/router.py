@@ -179,6 +179,17 @@ class Model:
         """A runnable of this model that may call the tools."""
         return self._client.chat.bind_tools([_tool_schema(tool) for tool in tools])
 
+    def bind_call(self, tools: Sequence[Mapping[str, Any]], params: Mapping[str, Any]) -> Any:
+        """A runnable of this model for a recorded call.
+
+        Args:
+            tools: OpenAI function schemas.
+            params: sampling parameters as LangChain's client of the vendor names them.
+        """
+        chat = self._client.chat
+        bound = chat.bind_tools([dict(tool) for tool in tools]) if tools else chat
+        return bound.bind(**params)
+
     def bind_schema(self, schema: Mapping[str, Any]) -> Any:
         """A runnable of this model that answers by a JSON schema, the message under `raw`."""
         # Only OpenAI's own flag; Anthropic is forced to call the one tool the schema becomes.

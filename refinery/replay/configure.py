@@ -67,10 +67,9 @@ def configure(
     """
     values = settings.values
     own, passed = _variables(values.agent.env)
-    is_trusted = settings.origins.get("agent.env") != str(settings.project_file)
-    endpoints, warnings = _endpoints(own, is_trusted=is_trusted)
-    upstream = Upstream(endpoints["openai"], endpoints["anthropic"], Budget(live_requests))
-    has_upstream = live_requests > 0 and any(endpoints.values())
+    asked, warnings = endpoints(settings)
+    upstream = Upstream(asked["openai"], asked["anthropic"], Budget(live_requests))
+    has_upstream = live_requests > 0 and any(asked.values())
     inside = {name: value for name, value in {**passed, **own}.items() if name not in _OURS}
     agent = Agent(
         repository=repository,
@@ -82,6 +81,16 @@ def configure(
         tier=sandbox.strongest(allow_unsandboxed=allow_unsandboxed),
     )
     return Configured(agent, tuple(warnings))
+
+
+def endpoints(settings: Settings) -> tuple[dict[str, Endpoint | None], list[str]]:
+    """The endpoint the agent is configured for, by vendor, and warnings.
+
+    None stands for a vendor without address and key.
+    """
+    own, _ = _variables(settings.values.agent.env)
+    is_trusted = settings.origins.get("agent.env") != str(settings.project_file)
+    return _endpoints(own, is_trusted=is_trusted)
 
 
 def _variables(listed: list[str]) -> tuple[dict[str, str], dict[str, str]]:

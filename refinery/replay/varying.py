@@ -22,7 +22,8 @@ from refinery.replay.variation import Setting, Variation
 _PLACE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,63})\}")
 _MAX_DEPTH = 100
 _SYSTEM = ("system", "developer")
-_CONVERSATION = ("messages", "input", "system", "instructions")
+CONVERSATION = ("messages", "input", "system", "instructions")
+"""Keys of a request body that hold what is said."""
 _WIRE = {Api.OPENAI_CHAT: "openai", Api.OPENAI_RESPONSES: "openai", Api.ANTHROPIC: "anthropic"}
 
 _PATHS = {
@@ -57,7 +58,7 @@ class Varied:
         ]
         parts = [
             f"{name} {_shown(self.sent.body.get(name))}"
-            if name not in _CONVERSATION
+            if name not in CONVERSATION
             else f"{name} changed"
             for name in names
         ]
@@ -189,7 +190,7 @@ def changed_body(
     if variation.max_tokens is not None:
         changed[_tokens_key(api, body)] = variation.max_tokens
     if variation.prompt is not None:
-        changed = _with_prompt(api, changed, _filled(variation.prompt, places))
+        changed = _with_prompt(api, changed, filled(variation.prompt, places))
     return changed
 
 
@@ -200,7 +201,7 @@ def _tokens_key(api: Api, body: Mapping[str, Json]) -> str:
     return "max_completion_tokens" if is_new else "max_tokens"
 
 
-def _filled(prompt: str, places: Mapping[str, str] | None) -> str:
+def filled(prompt: str, places: Mapping[str, str] | None) -> str:
     """The prompt with its places filled, when it is a template of the recorded values.
 
     A prompt that names none of them is text, braces and all.
@@ -250,13 +251,13 @@ def _with_input(body: dict[str, Json], setting: Setting, recorded: Json) -> dict
         is_same_place = setting.path != () and get(body, setting.path) == old
     except (LookupError, ValueError, TypeError):
         is_same_place = False
-    if is_same_place or (len(setting.path) == 1 and setting.path[0] not in _CONVERSATION):
+    if is_same_place or (len(setting.path) == 1 and setting.path[0] not in CONVERSATION):
         try:
             return dict(put(body, setting.path, setting.value, str(setting)))
         except InputError as error:
             raise CannotVaryError(str(error)) from error
     if isinstance(old, str) and old and isinstance(setting.value, str):
-        spoken = {name: body[name] for name in _CONVERSATION if name in body}
+        spoken = {name: body[name] for name in CONVERSATION if name in body}
         changed = replaced_texts(spoken, {old: setting.value})
         if changed != spoken:
             return {**body, **changed}
