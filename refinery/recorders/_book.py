@@ -8,16 +8,16 @@ clock, so a jump of the wall clock never makes a run end before it began.
 import contextlib
 import os
 import time
-import traceback
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from refinery.model.trace import RunError, RunStatus
+from refinery.recorders._failures import Failure
 from refinery.recorders._order import Place
 from refinery.recorders._origin import Entry, OriginReader, command_line, shared_reader
-from refinery.recorders._snapshot import HOSTILE, snapshot
+from refinery.recorders._snapshot import snapshot
 from refinery.recorders._source import Subject
 from refinery.recorders._view import Teller, View
 from refinery.recorders.sink import Record
@@ -28,8 +28,6 @@ KNOWN_RUNS = 20_000
 children find their parent."""
 OPEN_RUNS = 20_000
 """Runs that may be open at once; older ones, most likely abandoned, are let go."""
-MAX_STACK = 100_000
-"""Longest traceback text kept, in characters."""
 MAX_EVENTS = 1_000
 """Most events kept of one run."""
 
@@ -225,19 +223,11 @@ def sampled_share() -> float:
 
 def run_error(error: BaseException) -> RunError:
     """An exception as data; never raises, whatever the exception's own methods do."""
-    try:
-        message = str(error)
-    except HOSTILE:
-        message = "<the error's text could not be read>"
-    try:
-        stack = "".join(traceback.format_exception(error))
-    except HOSTILE:
-        stack = "".join(traceback.format_tb(error.__traceback__))
-    return RunError(type(error).__name__, message[:MAX_STACK], stack[-MAX_STACK:])
+    return Failure(error).told()
 
 
 def ending(error: BaseException) -> tuple[dict[str, Any], dict[str, Any]]:
-    """How a run ended that raised: fields of `Run`, and notes for `metadata["refinery"]`.
+    """How a run ended that raised: fields for `finish`, and notes for `metadata["refinery"]`.
 
     An interrupt, an abandoned stream and a cancelled task are `cancelled`, not errors; a node
     that hands over to the graph above it ended well.
@@ -250,7 +240,7 @@ def ending(error: BaseException) -> tuple[dict[str, Any], dict[str, Any]]:
     if isinstance(error, SystemExit) and error.code in (None, 0):
         reason = "exit"
     if reason is None:
-        return {"status": RunStatus.ERROR, "error": run_error(error)}, {}
+        return {"status": RunStatus.ERROR, "error": Failure(error)}, {}
     notes = {"cancelled": reason}
     if reason == "interrupt":
         notes["interrupts"] = snapshot(first)[0]

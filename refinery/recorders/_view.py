@@ -15,6 +15,7 @@ from typing import Any
 from refinery.model.codec import encode
 from refinery.model.trace import Json
 from refinery.recorders import _source
+from refinery.recorders._failures import Failure
 from refinery.recorders._order import Place, dotted_order
 from refinery.recorders._origin import Entry, Origin, entry_point
 from refinery.recorders._snapshot import Encoded
@@ -204,13 +205,17 @@ def _dumped(value: Json) -> bytes:
 
 def _substitute(value: Any) -> Any:
     """What orjson shall write for a value it does not know."""
-    return orjson.Fragment(value.settled()) if type(value) is Encoded else encode(value)
+    if type(value) is Encoded:
+        return orjson.Fragment(value.settled())
+    return encode(value.told() if type(value) is Failure else value)
 
 
 def _expanded(value: Any) -> Any:
     """The value with its encoded parts decoded."""
     if type(value) is Encoded:
         return value.value()
+    if type(value) is Failure:
+        return value.told()
     if type(value) is dict:
         return {key: _expanded(item) for key, item in value.items()}
     if type(value) is list:

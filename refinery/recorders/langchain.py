@@ -17,7 +17,8 @@ from langchain_core.callbacks.base import BaseCallbackHandler
 
 from refinery.model.trace import RunKind
 from refinery.recorders import _chat, _context, _source
-from refinery.recorders._book import Book, Sink, ending, run_error
+from refinery.recorders._book import Book, Sink, ending
+from refinery.recorders._failures import Failure
 from refinery.recorders._folder import spool_folder
 from refinery.recorders._interrupts import Interrupts
 from refinery.recorders._snapshot import Snapshot
@@ -221,7 +222,7 @@ class RefineryCallbackHandler(BaseCallbackHandler):
             "slept": getattr(retry_state, "idle_for", None),
         }
         if failed is not None:
-            told = run_error(failed)
+            told = Failure(failed)
             noted |= {"exception_type": told.type, "exception": told.message}
         self.book.add_event(str(run_id), "retry", noted)
 

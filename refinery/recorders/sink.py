@@ -85,6 +85,9 @@ class SpoolSink:
     def __init__(self, folder: Path, *, queue_bytes: int = QUEUE_BYTES) -> None:
         self.folder = folder
         self._limit = queue_bytes
+        self._waiting_bytes = 0
+        self._is_awake = False
+        self._awaited = threading.Event()
         self._format = best_format()
         self.dropped = 0
         """Views lost since the last `close`."""
