@@ -80,7 +80,10 @@ def analyse(task: AnalystTask) -> Diagnosis:
         CredentialsError: the key was refused.
     """
     entry = task.cache / f"analysis-{_key(task)}.json" if task.cache else None
-    if entry and (cached := _read_cache(entry)):
+    cached = _read_cache(entry) if entry else None
+    if entry:
+        task.model.note_lookup("analyse", is_found=cached is not None)
+    if cached:
         return cached
     handles = Handles(task.trace)
     focus = [i for signal in task.signals for i in (signal.cause_run_id, signal.symptom_run_id)]

@@ -141,6 +141,12 @@ class Library:
             self._known = self._truth.passages()
         return new
 
+    def teach(self, lessons: Sequence[Passage]) -> None:
+        """Make these the lessons that are told; those of before are forgotten."""
+        if self._truth.replace("lesson", lessons):
+            self._release()
+            self._known = self._truth.passages()
+
     def remove(self, name: str) -> int:
         """Take a text of the user's out; returns the number of passages removed."""
         kept = [p for p in self._known.values() if p.origin == "user" and p.guide != name]

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from refinery.errors import InputError
 
+CACHED, NOT_CACHED = "cached", "not cached"
+"""Outcomes of lines that are no call: a kept answer was looked up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -25,7 +28,8 @@ class Call:
     cost_usd: float | None
     """Estimated from the price table; None when the price is unknown."""
     outcome: str
-    """`ok`, `ok, no usage`, `timeout`, `connection`, `unreadable` or e.g. `status 429`."""
+    """`ok`, `ok, no usage`, `timeout`, `connection`, `unreadable`, e.g. `status 429`, or
+    one of `CACHED` and `NOT_CACHED`."""
     duration_s: float
 
 

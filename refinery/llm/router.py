@@ -200,6 +200,12 @@ class Model:
         """Estimated cost in USD; None when the price is unknown."""
         return self._budget.cost(usage.input, usage.output)
 
+    def note_lookup(self, purpose: str, *, is_found: bool) -> None:
+        """Write into the log of calls that a cached answer was looked up."""
+        outcome = calls.CACHED if is_found else calls.NOT_CACHED
+        nothing = calls.Call(clock.now_ns(), self.spec, purpose, 0, 0, "reported", 0.0, outcome, 0)
+        calls.append(self._choice.log, nothing)
+
     def _record(
         self,
         purpose: str,

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from refinery.llm.router import Model
 
 
+LESSONS = "lessons.jsonl"
+"""File of the lessons in a `.refinery` folder."""
+
+
 @dataclass(frozen=True, slots=True)
 class Workspace:
     """What a workflow needs: settings, the store, and the project's state folder."""
@@ -108,11 +112,14 @@ def open_library(workspace: Workspace) -> "Library":
     Raises:
         PluginError: no embedder of that name.
     """
+    from refinery.knowledge.lessons import Lessons
     from refinery.knowledge.library import Library
 
     name, _, option = workspace.settings.values.embedder.partition(":")
     embedder = plugins.load("embedders", name).create(option)
-    return Library(workspace.home / "knowledge", embedder)
+    library = Library(workspace.home / "knowledge", embedder)
+    library.teach(Lessons(workspace.home / LESSONS).passages())
+    return library
 
 
 def connect_model(
