@@ -17,6 +17,7 @@ most probably led there, with a probability, and never more than `possible`.
 
 from collections.abc import Collection
 from dataclasses import replace
+from itertools import islice
 
 from refinery.detectors._shared.attribution import Suspect, finding_of, suspects
 from refinery.detectors._shared.ranking import MAX_FINDINGS, Verbatim, diagnosis_of
@@ -27,6 +28,8 @@ from refinery.plugins import load_all
 ROOM = "detectors"
 
 
+MAX_SIGNALS = 500
+"""Signals of one detector that are looked at; a trace of that many faults needs no more."""
 NO_EVIDENCE = "no deterministic evidence: the step named is only the most probable one"
 
 
@@ -98,7 +101,8 @@ def _observe(trace: Trace, without: Collection[str] = ()) -> tuple[list[Signal],
         if name in without:
             continue
         try:
-            signals.extend(s for s in module.detect(trace) if check.holds(s))
+            found = islice(module.detect(trace), MAX_SIGNALS)
+            signals.extend(s for s in found if check.holds(s))
         except RecursionError:
             unread.append(name)
     return signals, tuple(unread)

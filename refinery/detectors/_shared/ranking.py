@@ -1,6 +1,6 @@
 """From signals to a diagnosis: drop echoes, rank, name what the trace cannot answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from refinery.detectors._shared.gaps import unanswerable
@@ -13,12 +13,14 @@ from refinery.model.failure import (
     Signal,
 )
 from refinery.model.trace import RunStatus, Trace
-from refinery.model.walk import ancestors, occurs
+from refinery.model.walk import occurs
 
 CONFIDENCE = {Likelihood.CERTAIN: 0.95, Likelihood.LIKELY: 0.75, Likelihood.POSSIBLE: 0.35}
 """Confidence of a finding of middle specificity; chosen by us, only their order is measured."""
 MAX_FINDINGS = 20
 MAX_EVIDENCE = 6
+MAX_ABOVE = 200
+"""Runs above a failing run that are looked at."""
 _ORDER = tuple(Likelihood)
 _LEVELS = {
     RootCause.PROMPT: "prompt",
@@ -110,9 +112,12 @@ def _without_echoes(
     """Signals without the general ones that only repeat what a specific one explains."""
     kept = {id(s): s for s in signals if specificity.get(s.detector, 1) > 0}
     explained = dict(kept)
+    parents = {run.run_id: run.parent_id for run in trace.runs}
     rest = [s for s in signals if specificity.get(s.detector, 1) <= 0]
     for general in rest:
-        key = next((k for k, s in explained.items() if _explains(trace, s, general)), None)
+        failing = general.cause_run_id
+        above = _above(failing, parents) - {trace.trace_id} if explained else set()
+        key = next((k for k, s in explained.items() if _explains(s, general, above)), None)
         if key is None:
             kept[id(general)] = general
         else:
@@ -120,7 +125,17 @@ def _without_echoes(
     return list(kept.values())
 
 
-def _explains(trace: Trace, specific: Signal, general: Signal) -> bool:
+def _above(run_id: str, parents: Mapping[str, str | None]) -> set[str]:
+    """Ids of the runs above a run, at most `MAX_ABOVE` of them."""
+    found: set[str] = set()
+    parent = parents.get(run_id)
+    while parent is not None and parent not in found and len(found) < MAX_ABOVE:
+        found.add(parent)
+        parent = parents.get(parent)
+    return found
+
+
+def _explains(specific: Signal, general: Signal, above: Collection[str]) -> bool:
     """Whether a specific signal is about the failing run of a general one, and no less likely."""
     if _ORDER.index(specific.likelihood) > _ORDER.index(general.likelihood):
         return False
@@ -128,8 +143,7 @@ def _explains(trace: Trace, specific: Signal, general: Signal) -> bool:
     quoted = {item.run_id for item in specific.evidence}
     if failing in (specific.cause_run_id, specific.symptom_run_id) or failing in quoted:
         return True
-    above = {run.run_id for run in ancestors(trace, failing)}
-    return specific.symptom_run_id in above and specific.symptom_run_id != trace.trace_id
+    return specific.symptom_run_id in above
 
 
 def _finding(finding_id: str, signal: Signal, specificity: int, trace: Trace) -> Finding:

@@ -7,7 +7,7 @@ chat messages. It is built once per trace.
 import json
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from refinery.model.messages import Message, ToolCall, answer_text, messages_in, messages_out
@@ -16,7 +16,14 @@ from refinery.model.trace import Json, Run, RunKind, Trace
 MAX_MODEL_CALLS = 1_000
 """Model calls of one trace that are looked at; chosen by us."""
 MAX_MESSAGES = 2_000
-"""Messages of one request that are looked at, the last ones."""
+"""Messages of one request that are looked at: the opening ones and the last ones."""
+MAX_ALL_MESSAGES = 100_000
+"""Messages of all requests of a trace that are looked at, shared out evenly; a request repeats
+the conversation before it, so without this a long conversation takes quadratic time."""
+MIN_MESSAGES = 50
+"""Messages that are looked at in every request."""
+OPENING = 4
+"""Messages of a request's beginning that are always looked at: prompt and first question."""
 LOOK_AHEAD = 20
 """Later model calls in which the result of a tool call is looked for."""
 
@@ -134,15 +141,30 @@ def _view(key: _Same) -> View:
 def _model_calls(trace: Trace) -> Iterator[ModelCall]:
     """Model runs in tree order; one that merely wraps another model run is left out."""
     wrappers = {run.parent_id for run in trace.runs if run.kind is RunKind.LLM}
-    found = 0
-    for position, run in enumerate(trace.runs):
-        if run.kind is not RunKind.LLM or run.run_id in wrappers:
-            continue
-        found += 1
-        if found > MAX_MODEL_CALLS:
-            return
+    found = [
+        (position, run)
+        for position, run in enumerate(trace.runs)
+        if run.kind is RunKind.LLM and run.run_id not in wrappers
+    ][:MAX_MODEL_CALLS]
+    room = max(MIN_MESSAGES, min(MAX_MESSAGES, MAX_ALL_MESSAGES // max(1, len(found))))
+    for position, run in found:
         answered = tuple(m for m in messages_out(run) if m.role == "assistant")
-        yield ModelCall(run, position, messages_in(run)[-MAX_MESSAGES:], answered)
+        yield ModelCall(run, position, messages_in(_shortened(run, room)), answered)
+
+
+def _shortened(run: Run, room: int) -> Run:
+    """The run with at most so many messages in its inputs: the opening and the last ones."""
+    inputs = run.inputs
+    if isinstance(inputs, list):
+        return replace(run, inputs=_ends(inputs, room)) if len(inputs) > room else run
+    if not isinstance(inputs, Mapping):
+        return run
+    long = {k: _ends(v, room) for k, v in inputs.items() if isinstance(v, list) and len(v) > room}
+    return replace(run, inputs={**inputs, **long}) if long else run
+
+
+def _ends(items: list[Json], room: int) -> list[Json]:
+    return [*items[:OPENING], *items[OPENING - room :]]
 
 
 def _calls(trace: Trace, models: tuple[ModelCall, ...]) -> Iterator[Call]:
