@@ -101,16 +101,25 @@ def load_target(spec: str) -> Target:
     return Target(spec, qualname.rpartition(".")[2], found, found, is_runnable=False)
 
 
-def run_one(target: Target, argument: Any) -> Outcome:
-    """Run a target with one argument, as one trace; whatever it raises becomes data."""
+def run_one(target: Target, argument: Any, draws: Any = None) -> Outcome:
+    """Run a target with one argument, as one trace; whatever it raises becomes data.
+
+    Args:
+        target: what is called.
+        argument: its one argument.
+        draws: the chance of a recorded run (`draws.Draws`); None: a new one's, which is noted.
+    """
     from refinery.model.trace import RunStatus
+    from refinery.recorders import draws as chance
     from refinery.recorders import switch
     from refinery.recorders._book import Scope, ending, run_error
     from refinery.recorders._origin import Entry
 
     book = switch.current_book()
+    drawn = draws or chance.Draws()
     scope = Scope(Entry("callable", target.spec, argument))
     wrapped = _Wrapper(target, argument) if book and not target.is_runnable else None
+    drawn.begin(book)
     if book:
         book.scope = scope
     if wrapped:
@@ -128,6 +137,7 @@ def run_one(target: Target, argument: Any) -> Outcome:
             wrapped.end(result)
         return Outcome(OK, result, None, scope.root_id)
     finally:
+        drawn.end()
         if book:
             book.scope = None
 
@@ -197,9 +207,10 @@ def main() -> int:
     sys.path.insert(0, str(root))
     if job.get("spool"):
         os.environ["REFINERY_SPOOL"] = str(job["spool"])
-    from refinery.recorders import switch
+    from refinery.recorders import draws, switch
 
     switch.record()
+    draws.install()
     arguments = job.get("arguments") or []
     with results:
         try:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from refinery.model.messages import Message, messages_in
-from refinery.model.trace import Json, Run
+from refinery.model.trace import Json, Run, RunKind
 from refinery.model.walk import MAX_DEPTH, strings
-from refinery.replay.exchange import ModelRequest
+from refinery.replay.exchange import Api, ModelRequest
 from refinery.safety.redact import redact
 
 _SAME_NAME = {
@@ -33,7 +33,13 @@ _FIELDS = frozenset(
 )
 """Parameters that can change an answer; others (user, timeouts, tracing) are left out."""
 
-_UUID = re.compile(r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b")
+_UUID = re.compile(
+    r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"
+    r"|\b[0-9a-fA-F]{12}4[0-9a-fA-F]{3}[89abAB][0-9a-fA-F]{15}\b"
+)
+"""A UUID, or one of version 4 without its hyphens (RFC 9562 section 5.4)."""
+_EPOCH = re.compile(r"(?<![\w.-])(\d{10})(?:\d{3}|\d{6}|\d{9}|\.\d{1,9})?(?![\w.-]|\.\d)")
+"""Seconds, milli-, micro- or nanoseconds since the Unix epoch, of the years 2001 to 2286."""
 _TIME = re.compile(
     r"\b(\d{4}-\d{2}-\d{2})(?:[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
 )
@@ -53,6 +59,8 @@ class Fresh:
     """When the run was: times within 36 hours of it are the clock's; 0 keeps all times."""
     known: frozenset[str] = frozenset()
     """Lower-case UUIDs that are data: they came in from outside or stand in the patch."""
+    also_ns: int = 0
+    """Another time that counts as the run's: a replay's clock is the recorded one, or the real."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +80,7 @@ class Canonical:
 def of_request(request: ModelRequest, fresh: Fresh) -> Canonical:
     """The form of a request read from the wire."""
     fields, unknown = _fields(request.params, request.tools, request.model)
-    turns = [*_turns(request.messages), *_attachments(request.body)]
+    turns = turns_of_request(request)
     return Canonical(*_digests(without_secrets(turns), fresh), without_secrets(fields), unknown)
 
 
@@ -104,12 +112,30 @@ def of_run(run: Run, fresh: Fresh, *, is_redacted: bool = True) -> Canonical:
     model = run.model_requested or params.get("model") or inputs.get("model")
     fields, unknown = _fields(params, tools if isinstance(tools, list) else (), model)
     fields = tame(fields)
+    return Canonical(*_digests(tame(turns_of_run(run)), fresh), fields, unknown)
+
+
+def turns_of_request(request: ModelRequest) -> list[Json]:
+    """The conversation of a request as it is compared."""
+    if request.api is Api.OPENAI_EMBEDDINGS:
+        return _texts(request.body.get("input"))
+    return [*_turns(request.messages), *attachments(request.body)]
+
+
+def turns_of_run(run: Run) -> list[Json]:
+    """The conversation of a recorded call as it is compared."""
+    inputs = run.inputs if isinstance(run.inputs, Mapping) else {}
     asked = inputs.get("input")
+    if run.kind is RunKind.EMBEDDING:
+        return _texts(asked)
     if isinstance(asked, str) and "messages" not in inputs:
         inputs = {**inputs, "input": [{"role": "user", "content": asked}]}
     spoken = messages_in(Run("", "", inputs=inputs if inputs else run.inputs))
-    turns = [*_turns(spoken), *_attachments(inputs)]
-    return Canonical(*_digests(tame(turns), fresh), fields, unknown)
+    return [*_turns(spoken), *attachments(inputs)]
+
+
+def _texts(asked: Json) -> list[Json]:
+    return list(asked) if isinstance(asked, list) else [asked]
 
 
 def uuids(value: Json) -> Iterator[str]:
@@ -144,7 +170,7 @@ def _turns(messages: Iterable[Message]) -> list[Json]:
     return list(turns)
 
 
-def _attachments(value: Json, depth: int = 0) -> list[str]:
+def attachments(value: Json, depth: int = 0) -> list[str]:
     """Digests of pictures, files and other non-text blocks, in order.
 
     Vendors and frameworks wrap them differently, but the longest string inside is the content.
@@ -154,7 +180,7 @@ def _attachments(value: Json, depth: int = 0) -> list[str]:
     found: list[str] = []
     if isinstance(value, Mapping):
         for key in ("messages", "input", "content", "kwargs", "data"):
-            found += _attachments(value.get(key), depth + 1)
+            found += attachments(value.get(key), depth + 1)
     elif isinstance(value, list):
         for item in value:
             kind = item.get("type") if isinstance(item, Mapping) else None
@@ -163,7 +189,7 @@ def _attachments(value: Json, depth: int = 0) -> list[str]:
                 longest = max((text for _, text in strings(item)), key=len, default="")
                 found.append(hashlib.sha256(_plain(longest)).hexdigest())
             else:
-                found += _attachments(item, depth + 1)
+                found += attachments(item, depth + 1)
     return found
 
 
@@ -205,20 +231,30 @@ def normalise(text: str, fresh: Fresh, call_ids: Mapping[str, str] | None = None
         return numbers.setdefault(found, f"<id {len(numbers) + 1}>")
 
     def time_of(match: re.Match[str]) -> str:
-        if not _is_near(match.group(1), fresh.clock_ns):
+        if not _is_near(_noon(match.group(1)), fresh):
             return match.group()
         return "<date>" if match.group() == match.group(1) else "<time>"
 
+    def epoch_of(match: re.Match[str]) -> str:
+        return "<epoch>" if _is_near(float(match.group(1)), fresh) else match.group()
+
     text = _UUID.sub(identifier_of, text)
-    return _TIME.sub(time_of, text) if fresh.clock_ns else text
+    if not fresh.clock_ns:
+        return text
+    return _EPOCH.sub(epoch_of, _TIME.sub(time_of, text))
 
 
-def _is_near(date: str, clock_ns: int) -> bool:
+def _noon(date: str) -> float:
+    """Noon of a day, in seconds since the Unix epoch; 0 when there is no such day."""
     try:
-        noon = datetime.fromisoformat(f"{date}T12:00:00").replace(tzinfo=UTC)
+        return datetime.fromisoformat(f"{date}T12:00:00").replace(tzinfo=UTC).timestamp()
     except ValueError:
-        return False
-    return abs(noon.timestamp() - clock_ns / 1e9) <= _NEAR_S
+        return 0.0
+
+
+def _is_near(seconds: float, fresh: Fresh) -> bool:
+    times = (fresh.clock_ns, fresh.also_ns)
+    return any(at and abs(seconds - at / 1e9) <= _NEAR_S for at in times)
 
 
 def _fields(

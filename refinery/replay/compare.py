@@ -36,7 +36,7 @@ def difference(tape: Tape, output: Json) -> str | None:
     named = output if isinstance(output, Mapping) else {"output": output}
     known = frozenset(tape.known)
     recorded = plain(tape.output, Fresh(tape.start_ns, known))
-    replayed = plain(named, Fresh(clock.now_ns(), known))
+    replayed = plain(named, Fresh(tape.start_ns, known, clock.now_ns()))
     found = next(differences(recorded, replayed), None)
     return _told(found) if found else None
 
@@ -48,7 +48,7 @@ def is_same_error(tape: Tape, recorded: str, replayed: str) -> bool:
         recorded = recorded.replace(f"{repository}/", "")
     known = frozenset(tape.known)
     left = plain(_ADDRESS.sub("<address>", recorded), Fresh(tape.start_ns, known))
-    right = plain(_ADDRESS.sub("<address>", replayed), Fresh(clock.now_ns(), known))
+    right = plain(_ADDRESS.sub("<address>", replayed), Fresh(tape.start_ns, known, clock.now_ns()))
     return bool(left[:_ERROR_SHOWN] == right[:_ERROR_SHOWN])
 
 

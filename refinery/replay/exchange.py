@@ -13,6 +13,8 @@ class Api(StrEnum):
     OPENAI_CHAT = "openai.chat"
     OPENAI_RESPONSES = "openai.responses"
     ANTHROPIC = "anthropic.messages"
+    OPENAI_EMBEDDINGS = "openai.embeddings"
+    """Answered from the tape only; no reply of it can be written."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import json
 import secrets
 import socketserver
 import threading
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -18,8 +19,8 @@ from refinery.errors import InputError
 from refinery.model import codec
 from refinery.model.trace import Json
 from refinery.model.verdict import Fidelity, StepFidelity
-from refinery.replay import wire
-from refinery.replay.exchange import Api
+from refinery.replay import answers, wire
+from refinery.replay.exchange import Api, ModelRequest
 from refinery.replay.session import Rules, Session
 from refinery.replay.tape import RecordedCall, Tape
 from refinery.replay.varying import CannotVaryError, Varied
@@ -148,6 +149,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == DESCRIBED:
             self._described(session, raw)
             return
+        if self.path.partition("?")[0].endswith("/embeddings"):
+            self._embeddings(session, raw)
+            return
         api = wire.api_of(self.path)
         if api is None:
             self._live(session, None, raw, self.path.rpartition("/")[2] or "request")
@@ -165,16 +169,24 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if varied is not None:
             request, raw = varied.sent, json.dumps(varied.sent.body).encode()
-        found = session.find(request, is_varied=varied is not None)
+        found = session.find(request, is_varied=varied is not None, attempt=self._attempt())
         if found is None:
             self._live(session, api, raw, request.model, varied)
             return
-        call, _ = found
-        if call.reply is None:
-            self._recorded_failure(api, call)
+        self._recorded(found[0], request)
+
+    def _embeddings(self, session: Session, raw: bytes) -> None:
+        """Answer a request for embeddings, which has no reply but the recorded vectors."""
+        try:
+            request = wire.parse_embeddings(_json(raw))
+        except InputError as error:
+            self._refuse(None, 400, "invalid_request_error", str(error))
             return
-        content_type, chunks = wire.render(request, call.reply)
-        self._send(200, content_type, b"".join(chunks))
+        found = session.find(request, attempt=self._attempt())
+        if found is None or (found[0].reply and not wire.is_body(request.api, found[0].body)):
+            self._live(session, None, raw, request.model)
+        else:
+            self._recorded(found[0], request)
 
     def _described(self, session: Session, raw: bytes) -> None:
         """Answer a call that was described instead of sent (`inside.models`)."""
@@ -193,15 +205,18 @@ class _Handler(BaseHTTPRequestHandler):
         if found is None:
             self._refuse(None, 404, "not_recorded", "no recorded call is equal")
             return
-        call = found[0]
-        answer = {"reply": codec.encode(call.reply)}
-        if call.reply is None:
-            answer = {"error": {"type": call.error_type, "message": call.error}}
+        answer = answers.of_description(found[0], codec.encode(found[0].reply))
         self._send(200, wire.JSON_TYPE, json.dumps(answer).encode())
 
-    def _recorded_failure(self, api: Api, call: RecordedCall) -> None:
-        message = call.error or "the recorded call failed"
-        self._refuse(api, call.error_status, "recorded_error", message)
+    def _recorded(self, call: RecordedCall, request: ModelRequest) -> None:
+        answer = answers.of_call(call, request, self._attempt())
+        headers = {**answer.headers, "x-should-retry": str(answer.is_retried).lower()}
+        self._send(answer.status, answer.content_type, answer.body, headers)
+
+    def _attempt(self) -> int:
+        """How often the client has tried this request before, as both vendors' SDKs say."""
+        told = self.headers.get("x-stainless-retry-count") or "0"
+        return int(told[:3]) if told.isdecimal() else 0
 
     def _live(
         self,
@@ -258,11 +273,19 @@ class _Handler(BaseHTTPRequestHandler):
     def _refuse(self, api: Api | None, status: int, kind: str, message: str) -> None:
         self._send(status, wire.JSON_TYPE, wire.render_error(api, status, kind, message))
 
-    def _send(self, status: int, content_type: str, body: bytes) -> None:
+    def _send(
+        self,
+        status: int,
+        content_type: str,
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        told = {"x-should-retry": "false", **(headers or {})}  # both vendors' SDKs obey it
         self.send_response(status)
         self.send_header("content-type", content_type)
         self.send_header("content-length", str(len(body)))
-        self.send_header("x-should-retry", "false")  # both vendors' SDKs obey it
+        for name, value in told.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 

@@ -152,6 +152,12 @@ def _job(batch: Batch, place: Place, tokens: Sequence[str], nonce: str) -> dict[
             "argument": require_entry(tape).argument,
             "tools": [_served(result) for result in tape.tools],
             "retrievals": [_served(result) for result in tape.retrievals],
+            "trace_id": tape.trace_id,
+            "start_ns": tape.start_ns,
+            "moments": codec.encode(tape.moments),
+            "draws": tape.draws,
+            "drawn": list(tape.drawn),
+            "known": list(tape.known),
         }
         for index, (tape, token) in enumerate(zip(batch.tapes, tokens, strict=True))
     ]

@@ -9,7 +9,7 @@ from refinery.model.trace import Json, Run
 from refinery.model.verdict import Fidelity, StepFidelity
 from refinery.replay import canonical
 from refinery.replay.canonical import Canonical, Fresh
-from refinery.replay.exchange import ModelRequest
+from refinery.replay.exchange import Api, ModelRequest
 from refinery.replay.live_answers import Lane
 from refinery.replay.tape import RecordedCall, Tape
 from refinery.replay.variation import Variation
@@ -48,6 +48,8 @@ class Session:
         self._lock = threading.Lock()
         self._served: set[str] = set()
         self._steps: list[tuple[int, StepFidelity]] = []
+        self._tried: dict[str, tuple[RecordedCall, StepFidelity]] = {}
+        """What the latest request of a conversation was given, for its repeated attempts."""
         self.learnt: dict[str, dict[str, Json]] = {}
         """Fields the program sent for recorded calls, by run id."""
         self._varying = Varying(rules.variation[0], tape, rules.variation[1]) if (
@@ -94,7 +96,7 @@ class Session:
             return varied
 
     def find(
-        self, request: ModelRequest | Run, *, is_varied: bool = False
+        self, request: ModelRequest | Run, *, is_varied: bool = False, attempt: int = 0
     ) -> tuple[RecordedCall, StepFidelity] | None:
         """The recorded call a request is equal to; None when there is none.
 
@@ -104,18 +106,23 @@ class Session:
             request: as read from the wire, or a call described as the recorder describes it.
             is_varied: whether it was changed. Then it is a recorded one only when every field is
                 known to be equal.
+            attempt: how often the client has sent this very request before.
         """
         if self.rules.asks_again:
             return None
         asked = self._canonical(request)
         with self._lock:
+            if attempt and (again := self._tried.get(asked.exact)):
+                return again
             found = self._equal(asked)
             if found is None or (is_varied and not _is_surely(found[0], asked)):
                 return None
-            return self._serve(found[0], asked, is_exact=found[1])
+            served = self._serve(found[0], asked, is_exact=found[1])
+            self._tried[asked.exact] = served
+            return served
 
     def _canonical(self, request: ModelRequest | Run) -> Canonical:
-        fresh = Fresh(clock.now_ns(), self._known)
+        fresh = Fresh(self.tape.start_ns, self._known, clock.now_ns())
         if isinstance(request, Run):
             return canonical.of_run(request, fresh, is_redacted=False)
         return canonical.of_request(request, fresh)
@@ -157,9 +164,13 @@ class Session:
         details = [] if is_exact else ["identifiers or times differ"]
         details += [f"not as recorded: {', '.join(lost)}"] if lost else []
         fidelity = Fidelity.NORMALISED if details else Fidelity.EXACT
-        step = StepFidelity(call.name, "llm", fidelity, call.run_id, "; ".join(details))
+        step = StepFidelity(call.name, _kind(call), fidelity, call.run_id, "; ".join(details))
         self._steps.append((clock.now_ns(), step))
         return call, step
+
+
+def _kind(call: RecordedCall) -> str:
+    return "embedding" if call.interface == Api.OPENAI_EMBEDDINGS else "llm"
 
 
 def _is_surely(call: RecordedCall, asked: Canonical) -> bool:

@@ -1,19 +1,19 @@
 """The tape of a trace: everything its replay is answered from.
 
 Model replies are found by canonical request, tool and retriever results by name and normalised
-arguments. The clock is not frozen and identifiers are not fixed: the tape keeps the recorded
-start, and `canonical` takes fresh times and identifiers out of the comparison instead.
+arguments. What chance and the clock said is kept as far as it was recorded; what they say anew,
+`canonical` takes out of the comparison.
 """
 
 import ast
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from refinery.errors import ReplayError
-from refinery.model import codec
+from refinery.model import bodies, codec
 from refinery.model.messages import messages_out
 from refinery.model.trace import EntryPoint, Json, Run, RunKind, RunStatus, Trace
 from refinery.model.walk import of_kind
@@ -22,6 +22,15 @@ from refinery.replay.canonical import Canonical, Fresh
 from refinery.replay.exchange import ModelReply
 
 _STATUS = re.compile(r"[Ee]rror code: (\d{3})\b")
+_BODY = re.compile(r"Error code: \d{3} - (\{.*\})\s*\Z", re.DOTALL)
+"""How both vendors' SDKs write an error's body into its message."""
+NO_ANSWER = 0
+"""Status of a call that failed without a response, e.g. a connection that broke."""
+_INTERFACES = frozenset(
+    {bodies.CHAT, bodies.RESPONSES, bodies.MESSAGES, bodies.EMBEDDINGS, bodies.COMPLETIONS}
+)
+_MAX_RETRIES = 50
+_MAX_MOMENTS = 5_000
 _REASONS = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -45,9 +54,30 @@ class RecordedCall:
     """None: the call failed."""
     error: str = ""
     error_status: int = 500
-    """HTTP status of a failed call."""
+    """HTTP status of a failed call; `NO_ANSWER` when there was no response."""
     error_type: str = ""
     """Class name of a failed call's error; empty when unknown."""
+    interface: str = ""
+    """Of a call recorded as it was sent, e.g. `openai.responses`; empty when unknown."""
+    body: Json = None
+    """The answer's or the error's body as the vendor sent it; None when it was not kept."""
+    retries: tuple[int | None, ...] = ()
+    """HTTP status of each attempt the client made anew after it; None: no response came."""
+    wire: "WireAnswer | None" = None
+    """The response's bytes; None when they were not kept."""
+    start_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WireAnswer:
+    """A response as it came over the wire."""
+
+    status: int
+    content_type: str
+    content_encoding: str
+    """Empty: none."""
+    content: str
+    """The body's bytes in base64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +112,12 @@ class Tape:
     """What the recorded run returned: the root run's outputs."""
     folder: str = "."
     """Where in the repository the program is run, relative to its root."""
+    draws: Json = None
+    """What chance decided, as `recorders.draws` notes it; None when it was not noted."""
+    drawn: tuple[str, ...] = ()
+    """Identifiers the program asked models about that came from nowhere else, in order."""
+    moments: tuple[tuple[str, str, int, int | None], ...] = ()
+    """Kind, name, start and end of each run, by start."""
 
     @classmethod
     def from_trace(cls, trace: Trace) -> "Tape":
@@ -96,7 +132,10 @@ class Tape:
         entry = entry_point(root)
         tools = tuple(_result(r) for r in _ended(trace, RunKind.TOOL))
         retrievals = tuple(_result(r) for r in _ended(trace, RunKind.RETRIEVER))
-        runs = _ended(trace, RunKind.LLM)
+        runs = sorted(
+            (*_ended(trace, RunKind.LLM), *_ended(trace, RunKind.EMBEDDING)),
+            key=lambda run: run.start_ns or 0,
+        )
         outside: list[Json] = [entry.argument if entry else root.inputs]
         outside += [result.output for result in (*tools, *retrievals)]
         outside += [run.outputs for run in runs]
@@ -112,6 +151,9 @@ class Tape:
             known=tuple(known),
             output=root.outputs,
             folder=_folder(root),
+            draws=_draws(root),
+            drawn=tuple(_drawn(runs, frozenset(known))),
+            moments=tuple(_moments(trace)),
         )
 
     def to_json(self) -> Json:
@@ -200,15 +242,91 @@ def _ended(trace: Trace, kind: RunKind) -> list[Run]:
 
 
 def _call(run: Run, fresh: Fresh) -> RecordedCall:
-    name = run.name or run.model_requested or "model"
-    request = canonical.of_run(run, fresh)
+    interface = run.native_kind if run.native_kind in _INTERFACES else None
+    call = RecordedCall(
+        run_id=run.run_id,
+        name=run.name or run.model_requested or "model",
+        request=canonical.of_run(run, fresh),
+        reply=_reply(run),
+        interface=interface or "",
+        retries=tuple(_retries(run)),
+        start_ns=run.start_ns or 0,
+    )
     if run.is_failed:
-        message = run.error.message if run.error else "the recorded call failed"
-        status = _STATUS.search(message[:2000])
-        code = int(status.group(1)) if status else 500
-        kind = run.error.type if run.error else ""
-        return RecordedCall(run.run_id, name, request, None, message, code, kind)
-    return RecordedCall(run.run_id, name, request, _reply(run))
+        return _failed(call, run)
+    if interface and isinstance(run.outputs, Mapping) and not _has_omissions(run):
+        return replace(call, body=run.outputs)
+    return call
+
+
+def _failed(call: RecordedCall, run: Run) -> RecordedCall:
+    """A call that failed, with status and body of its error."""
+    message = run.error.message if run.error else "the recorded call failed"
+    kind = run.error.type if run.error else ""
+    told = _STATUS.search(message[:2000])
+    noted = ours(run).get("http_status")
+    status = noted if isinstance(noted, int) else int(told.group(1)) if told else 0
+    body: Json = run.outputs if isinstance(run.outputs, Mapping) else None
+    if body is None and (written := _BODY.match(message)):
+        body = _literal(written.group(1))
+    if not status:
+        has_answer = not any(word in kind for word in ("Connection", "Timeout"))
+        status = 500 if has_answer else NO_ANSWER
+    return replace(
+        call, reply=None, error=message, error_status=status, error_type=kind, body=body
+    )
+
+
+def ours(run: Run) -> Mapping[str, Json]:
+    """What Refinery notes of a run in its metadata."""
+    kept = (run.metadata or {}).get("refinery")
+    return kept if isinstance(kept, Mapping) else {}
+
+
+def _has_omissions(run: Run) -> bool:
+    return bool(ours(run).get("vectors_omitted") or ours(run).get("pieces_omitted"))
+
+
+def _literal(text: str) -> Json:
+    """A value from its Python text; None when it is none."""
+    if len(text) > _MAX_LITERAL:
+        return None
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+
+
+def _retries(run: Run) -> Iterator[int | None]:
+    """What the client's repeated attempts had met, in order."""
+    for event in (run.events or [])[:_MAX_RETRIES]:
+        if isinstance(event, Mapping) and event.get("name") == "retry":
+            about = event.get("kwargs")
+            status = about.get("http_status") if isinstance(about, Mapping) else None
+            yield status if isinstance(status, int) else None
+
+
+def _draws(root: Run) -> Json:
+    noted = ours(root).get("draws")
+    return noted if isinstance(noted, Mapping) else None
+
+
+def _drawn(runs: Iterable[Run], known: frozenset[str]) -> Iterator[str]:
+    """Identifiers in requests that did not come in from outside, each once."""
+    seen = set(known)
+    for run in runs:
+        for found in canonical.uuids(run.inputs):
+            if found not in seen and len(seen) < _MAX_MOMENTS:
+                seen.add(found)
+                yield found
+
+
+def _moments(trace: Trace) -> Iterator[tuple[str, str, int, int | None]]:
+    """When runs began and ended, by start."""
+    timed = [run for run in trace.runs if run.start_ns is not None]
+    for run in sorted(timed, key=lambda run: run.start_ns or 0)[:_MAX_MOMENTS]:
+        kind = run.kind.value if run.kind else "None"
+        yield kind, run.name or "", run.start_ns or 0, run.end_ns
 
 
 def _reply(run: Run) -> ModelReply:

@@ -13,7 +13,7 @@ from types import ModuleType
 from refinery.errors import InputError
 from refinery.model.trace import Json
 from refinery.replay.apis import anthropic_messages, openai_chat, openai_responses
-from refinery.replay.apis._common import Event
+from refinery.replay.apis._common import Event, require_model
 from refinery.replay.exchange import Api, ModelReply, ModelRequest
 
 JSON_TYPE = "application/json"
@@ -24,6 +24,13 @@ _FILES: dict[Api, ModuleType] = {
     Api.OPENAI_RESPONSES: openai_responses,
     Api.ANTHROPIC: anthropic_messages,
 }
+_CONTENT = {
+    Api.OPENAI_CHAT: "choices",
+    Api.OPENAI_RESPONSES: "output",
+    Api.ANTHROPIC: "content",
+    Api.OPENAI_EMBEDDINGS: "data",
+}
+"""Where a body of each interface keeps what was answered."""
 _ENDINGS = {
     "/chat/completions": Api.OPENAI_CHAT,
     "/responses": Api.OPENAI_RESPONSES,
@@ -68,6 +75,17 @@ def parse_request(path: str, body: Json) -> ModelRequest:
     return request
 
 
+def parse_embeddings(body: Json) -> ModelRequest:
+    """Read the body of a request for embeddings (`POST /v1/embeddings`).
+
+    Raises:
+        InputError: the body names no model.
+    """
+    model = require_model(body)
+    params = {key: value for key, value in body.items() if key not in ("model", "input")}
+    return ModelRequest(Api.OPENAI_EMBEDDINGS, model, (), (), params, stream=False, body=body)
+
+
 def render(request: ModelRequest, reply: ModelReply) -> tuple[str, Iterator[bytes]]:
     """Write a reply in the shape the request expects.
 
@@ -75,10 +93,24 @@ def render(request: ModelRequest, reply: ModelReply) -> tuple[str, Iterator[byte
         The content type and the body in chunks: one JSON document, or server-sent events
         when the request asked for a stream.
     """
-    if not request.stream:
-        whole = _FILES[request.api].body(request, reply)
+    return render_body(request, _FILES[request.api].body(request, reply))
+
+
+def render_body(request: ModelRequest, whole: Json) -> tuple[str, Iterator[bytes]]:
+    """Write a recorded body in the way the request expects it, whole or as events.
+
+    Returns:
+        As `render`.
+    """
+    if not request.stream or request.api not in _FILES:
         return JSON_TYPE, iter((json.dumps(whole, ensure_ascii=False).encode("utf-8", "replace"),))
-    return STREAM_TYPE, (_line(event) for event in _FILES[request.api].events(request, reply))
+    return STREAM_TYPE, (_line(event) for event in _FILES[request.api].events(request, whole))
+
+
+def is_body(api: Api, answer: Json) -> bool:
+    """Whether a recorded value is an answer's body of an interface."""
+    key = _CONTENT[api]
+    return isinstance(answer, dict) and isinstance(answer.get(key), list) and bool(answer[key])
 
 
 def render_error(api: Api | None, status: int, kind: str, message: str) -> bytes:

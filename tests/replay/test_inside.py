@@ -54,7 +54,8 @@ class Stage:
             "error_type": error,
             "error_message": "it broke" if error else "",
         }
-        self.stand_ins.begin([result], [result], lambda *step: self.steps.append(step))
+        case = {"tools": [result], "retrievals": [result]}
+        self.stand_ins.begin(case, lambda *step: self.steps.append(step))
 
     def call(self, used: BaseTool, given: Any) -> Any:
         call_id = given.get("id") if given.get("type") == "tool_call" else None
@@ -75,7 +76,7 @@ def test_a_tool_gives_its_recorded_message_under_the_new_call_id(stage: Stage) -
     answer = stage.call(price, CALL)
 
     assert answer == ToolMessage("4 EUR", tool_call_id="call_7", name="price", artifact={"raw": 4})
-    assert stage.steps == [("price", "tool", "stubbed", "run-price", "")]
+    assert stage.steps == [("price", "tool", "exact", "run-price", "")]
 
 
 @pytest.mark.parametrize(
@@ -175,7 +176,7 @@ def test_equal_calls_get_their_results_in_order_and_the_last_repeats(stage: Stag
     stage.recorded("price", CALL["args"], None)
     key = result_key("price", CALL["args"])
     results = [{"run_id": n, "key": key, "output": {"output": n}} for n in ("one", "two")]
-    stage.stand_ins.begin(results, [], lambda *_: None)
+    stage.stand_ins.begin({"tools": results, "retrievals": []}, lambda *_: None)
 
     assert [stage.call(price, CALL["args"]) for _ in range(3)] == ["one", "two", "two"]
 

@@ -67,11 +67,13 @@ def test_transports_re_aim_what_they_are_given() -> None:
     sent: list[Any] = []
 
     class Transport:
-        def handle_request(self, request: Any) -> None:
+        def handle_request(self, request: Any) -> httpx.Response:
             sent.append(request)
+            return httpx.Response(200)
 
-        async def handle_async_request(self, request: Any) -> None:
+        async def handle_async_request(self, request: Any) -> httpx.Response:
             sent.append(request)
+            return httpx.Response(200)
 
     library = SimpleNamespace(HTTPTransport=Transport, AsyncHTTPTransport=Transport)
     Redirect(8123)._change(library)  # type: ignore[arg-type]  # stands for the module

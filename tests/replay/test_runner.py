@@ -88,9 +88,9 @@ def test_an_unchanged_agent_repeats_itself_in_every_tier(shop: Recorded, tier: s
         assert (result.status, result.error) == ("ok", None)
         assert compare.is_same_output(tape, result.output)
         assert [(s.kind, s.fidelity.value) for s in result.steps] == [
-            ("retriever", "stubbed"),
+            ("retriever", "exact"),
             ("llm", "exact"),
-            ("tool", "stubbed"),
+            ("tool", "exact"),
             ("llm", "exact"),
         ]
     again = replayed_trace(results[0])

@@ -60,7 +60,7 @@ def test_a_recorded_run_is_replayed_and_compared(
     assert same.json["trace_id"] == told["trace_id"]
     assert same.json["output"] == told["output"] == {"answer": "We have some."}
     assert [step["fidelity"] for step in same.json["steps"]] == [
-        *("stubbed", "exact", "stubbed", "exact"),
+        *("exact", "exact", "exact", "exact"),
     ]
     assert same.json["commit"] == git(root, "rev-parse", "HEAD").strip()
     assert same.json["sandbox"] == sandbox.strongest(allow_unsandboxed=True)

@@ -79,31 +79,41 @@ def body(asked: ModelRequest, reply: ModelReply) -> dict[str, Json]:
     }
 
 
-def events(asked: ModelRequest, reply: ModelReply) -> Iterator[common.Event]:
-    """The answer as the events of a stream."""
-    whole = body(asked, reply)
-    usage = whole["usage"]
+def events(asked: ModelRequest, whole: Json) -> Iterator[common.Event]:
+    """An answer's body as the events of a stream."""
+    del asked
+    usage = common.member(whole, "usage")
     started = {**whole, "content": [], "stop_reason": None, "usage": {**usage, "output_tokens": 1}}
     yield "message_start", {"type": "message_start", "message": started}
-    for index, block in enumerate(whole["content"]):
-        is_text = block["type"] == "text"
-        hollow = {**block, "text": ""} if is_text else {**block, "input": {}}
+    for index, block in enumerate(common.members(whole, "content")):
+        hollow, deltas = _parts(block)
         yield _block_event("content_block_start", index, content_block=hollow)
-        if is_text:
-            for piece in common.pieces(block["text"]):
-                delta = {"type": "text_delta", "text": piece}
-                yield _block_event("content_block_delta", index, delta=delta)
-        else:
-            arguments = block["input"]
-            written = arguments if isinstance(arguments, str) else json.dumps(arguments)
-            for piece in common.pieces(written):
-                delta = {"type": "input_json_delta", "partial_json": piece}
-                yield _block_event("content_block_delta", index, delta=delta)
+        for delta in deltas:
+            yield _block_event("content_block_delta", index, delta=delta)
         yield _block_event("content_block_stop", index)
-    ending = {"stop_reason": whole["stop_reason"], "stop_sequence": None}
+    ending = {name: whole.get(name) for name in ("stop_reason", "stop_sequence")}
     # Input tokens stand here again: langchain-anthropic reads a stream's usage from this event.
     yield "message_delta", {"type": "message_delta", "delta": ending, "usage": usage}
     yield "message_stop", {"type": "message_stop"}
+
+
+def _parts(block: dict[str, Json]) -> tuple[dict[str, Json], list[dict[str, Json]]]:
+    """How a block begins, and the pieces that follow; blocks of other kinds come whole."""
+    kind = block.get("type")
+    if kind == "text":
+        pieces = [{"type": "text_delta", "text": p} for p in common.pieces(str(block["text"]))]
+        return {**block, "text": ""}, pieces
+    if kind == "thinking":
+        thought = str(block.get("thinking") or "")
+        pieces = [{"type": "thinking_delta", "thinking": p} for p in common.pieces(thought)]
+        pieces.append({"type": "signature_delta", "signature": block.get("signature") or ""})
+        return {**block, "thinking": "", "signature": ""}, pieces
+    if kind in ("tool_use", "server_tool_use"):
+        arguments = block.get("input")
+        written = arguments if isinstance(arguments, str) else json.dumps(arguments)
+        told = [{"type": "input_json_delta", "partial_json": p} for p in common.pieces(written)]
+        return {**block, "input": {}}, told
+    return block, []
 
 
 def _block_event(kind: str, index: int, **fields: Json) -> common.Event:

@@ -81,28 +81,35 @@ def body(asked: ModelRequest, reply: ModelReply) -> dict[str, Json]:
     }
 
 
-def events(asked: ModelRequest, reply: ModelReply) -> Iterator[common.Event]:
-    """The answer as the events of a stream; usage only when the request asked for it."""
-    base = _base(asked, reply, "chat.completion.chunk")
-
-    def chunk(delta: dict[str, Json], reason: str | None = None) -> common.Event:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
-        return None, {**base, "choices": [choice]}
-
-    yield chunk({"role": "assistant", "content": "" if not reply.tool_calls else None})
-    for piece in common.pieces(reply.text):
-        yield chunk({"content": piece})
-    for index in range(len(reply.tool_calls)):
-        call = _call(asked, reply, index)
-        arguments = call["function"]["arguments"]
-        opening = {**call, "index": index, "function": {**call["function"], "arguments": ""}}
-        yield chunk({"tool_calls": [opening]})
-        for piece in common.pieces(arguments):
-            yield chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
-    yield chunk({}, reply.reason)
+def events(asked: ModelRequest, whole: Json) -> Iterator[common.Event]:
+    """An answer's body as the events of a stream; usage only when the request asked for it."""
+    kept = ("id", "created", "model", "system_fingerprint", "service_tier")
+    base = {key: whole[key] for key in kept if key in whole} | {"object": "chat.completion.chunk"}
+    for choice in common.members(whole, "choices"):
+        place = {"index": common.count(choice, "index") or 0, "logprobs": None}
+        for delta in _deltas(common.member(choice, "message")):
+            yield None, {**base, "choices": [{**place, "delta": delta, "finish_reason": None}]}
+        ending = {**place, "delta": {}, "finish_reason": choice.get("finish_reason")}
+        yield None, {**base, "choices": [ending]}
     if common.member(asked.body, "stream_options").get("include_usage"):
-        yield None, {**base, "choices": [], "usage": _usage(reply.usage)}
+        yield None, {**base, "choices": [], "usage": whole.get("usage")}
     yield None, "[DONE]"
+
+
+def _deltas(message: dict[str, Json]) -> Iterator[dict[str, Json]]:
+    """The pieces a message comes in."""
+    calls = common.members(message, "tool_calls")
+    yield {"role": "assistant", "content": None if calls else ""}
+    for name in ("reasoning_content", "reasoning", "content", "refusal"):
+        if isinstance(message.get(name), str):
+            for piece in common.pieces(message[name]):
+                yield {name: piece}
+    for index, call in enumerate(calls):
+        function = common.member(call, "function")
+        opening = {**call, "index": index, "function": {**function, "arguments": ""}}
+        yield {"tool_calls": [opening]}
+        for piece in common.pieces(str(function.get("arguments") or "")):
+            yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
 
 
 def reply(answer: Json) -> ModelReply:

@@ -95,10 +95,10 @@ def body(asked: ModelRequest, reply: ModelReply) -> dict[str, Json]:
     }
 
 
-def events(asked: ModelRequest, reply: ModelReply) -> Iterator[common.Event]:
-    """The answer as the events of a stream."""
+def events(asked: ModelRequest, whole: Json) -> Iterator[common.Event]:
+    """An answer's body as the events of a stream."""
+    del asked
     numbers = itertools.count()
-    whole = body(asked, reply)
 
     def event(kind: str, **fields: Json) -> common.Event:
         return kind, {"type": kind, "sequence_number": next(numbers), **fields}
@@ -106,32 +106,42 @@ def events(asked: ModelRequest, reply: ModelReply) -> Iterator[common.Event]:
     started = {**whole, "status": "in_progress", "output": [], "usage": None}
     yield event("response.created", response=started)
     yield event("response.in_progress", response=started)
-    for index, item in enumerate(whole["output"]):
-        hollow: dict[str, Json] = {**item, "status": "in_progress"}
-        hollow["content" if item["type"] == "message" else "arguments"] = (
-            [] if item["type"] == "message" else ""
-        )
+    for index, item in enumerate(common.members(whole, "output")):
+        hollow, parts = _parts(item, index)
         yield event("response.output_item.added", output_index=index, item=hollow)
-        place = {"item_id": item["id"], "output_index": index}
-        if item["type"] == "message":
-            part = item["content"][0]
-            at = {**place, "content_index": 0}
-            yield event("response.content_part.added", **at, part={**part, "text": ""})
-            for piece in common.pieces(part["text"]):
-                yield event("response.output_text.delta", **at, delta=piece, logprobs=[])
-            yield event("response.output_text.done", **at, text=part["text"], logprobs=[])
-            yield event("response.content_part.done", **at, part=part)
-        else:
-            for piece in common.pieces(item["arguments"]):
-                yield event("response.function_call_arguments.delta", **place, delta=piece)
-            yield event(
-                "response.function_call_arguments.done",
-                **place,
-                name=item["name"],
-                arguments=item["arguments"],
-            )
+        for kind, fields in parts:
+            yield event(f"response.{kind}", **fields)
         yield event("response.output_item.done", output_index=index, item=item)
-    yield event(f"response.{whole['status']}", response=whole)
+    yield event(f"response.{whole.get('status') or 'completed'}", response=whole)
+
+
+def _parts(
+    item: dict[str, Json], index: int
+) -> tuple[dict[str, Json], list[tuple[str, dict[str, Json]]]]:
+    """How an item begins, and the events that follow; items of other kinds come whole."""
+    place = {"item_id": item.get("id"), "output_index": index}
+    found: list[tuple[str, dict[str, Json]]] = []
+    if item.get("type") == "function_call":
+        written = str(item.get("arguments") or "")
+        for piece in common.pieces(written):
+            found.append(("function_call_arguments.delta", {**place, "delta": piece}))
+        done = {**place, "name": item.get("name"), "arguments": written}
+        found.append(("function_call_arguments.done", done))
+        return {**item, "status": "in_progress", "arguments": ""}, found
+    if item.get("type") != "message":
+        return item, found
+    for number, part in enumerate(common.members(item, "content")):
+        at = {**place, "content_index": number}
+        key = "refusal" if part.get("type") == "refusal" else "text"
+        kind = "refusal" if key == "refusal" else "output_text"
+        more: dict[str, Json] = {} if key == "refusal" else {"logprobs": []}
+        text = str(part.get(key) or "")
+        found.append(("content_part.added", {**at, "part": {**part, key: ""}}))
+        for piece in common.pieces(text):
+            found.append((f"{kind}.delta", {**at, "delta": piece, **more}))
+        found.append((f"{kind}.done", {**at, key: text, **more}))
+        found.append(("content_part.done", {**at, "part": part}))
+    return {**item, "status": "in_progress", "content": []}, found
 
 
 def reply(answer: Json) -> ModelReply:

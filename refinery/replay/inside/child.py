@@ -20,10 +20,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from refinery.recorders import entry
+from refinery.recorders import draws, entry
+from refinery.replay.inside import tape_clock
+from refinery.replay.inside.chance import RecordedDraws
+from refinery.replay.inside.functions import Functions
 from refinery.replay.inside.models import Models
 from refinery.replay.inside.redirect import Redirect
 from refinery.replay.inside.stand_in import StandIns
+from refinery.replay.inside.tape_clock import TapeClock
 from refinery.replay.inside.under_test import UnderTest
 
 TIMEOUT, ERROR = "timeout", "error"
@@ -41,6 +45,7 @@ class Process:
     redirect: Redirect
     stand_ins: StandIns
     models: Models
+    clock: TapeClock
     target: entry.Target | None = None
     error: str = ""
     """Why the agent could not be imported."""
@@ -54,7 +59,7 @@ class Steps:
 
     def log(self, name: str, kind: str, fidelity: str, run_id: str | None, detail: str) -> None:
         """Keep one step, with its time."""
-        self.found.append([time.time_ns(), name, kind, fidelity, run_id, detail])
+        self.found.append([tape_clock.real_ns(), name, kind, fidelity, run_id, detail])
 
 
 def main(arguments: list[str]) -> int:
@@ -85,13 +90,17 @@ def _prepare(job: dict[str, Any]) -> Process:
     sys.path[0:1] = [str(folder), *beside]  # relative entries count from the project's folder
     sys.argv = [job["target"]]
     os.environ["REFINERY_RECORD"] = "0"  # the agent's own `record()` must wait for its case
+    draws.install()
+    clock = TapeClock()
+    clock.install()
     redirect = Redirect(job["port"])
     redirect.install()
     stand_ins = StandIns(UnderTest(code, job["touched"], job["live"]))
     stand_ins.install()
+    Functions(stand_ins).install()
     models = Models(redirect)
     models.install()
-    process = Process(job, redirect, stand_ins, models)
+    process = Process(job, redirect, stand_ins, models, clock)
     try:
         process.target = entry.load_target(job["target"])
     except entry.TargetError as error:
@@ -183,14 +192,18 @@ def _run_case(process: Process, case: dict[str, Any]) -> None:
     process.redirect.begin(case["token"])
     process.redirect.refused.clear()
     process.models.log = steps.log
-    process.stand_ins.begin(case["tools"], case["retrievals"], steps.log)
+    process.stand_ins.begin(case, steps.log)
     os.environ["REFINERY_RECORD"] = "1"
     os.environ["REFINERY_SPOOL"] = str(Path(process.job["work"], "spool", str(case["index"])))
     from refinery.recorders import switch
 
     switch.record()
+    chance = RecordedDraws(
+        case.get("draws") or {}, case.get("drawn") or (), case["trace_id"], process.clock
+    )
+    process.clock.begin(case["start_ns"], case["moments"])
     try:
-        outcome = entry.run_one(process.target, case["argument"])
+        outcome = entry.run_one(process.target, case["argument"], chance)
     finally:
         switch.stop()
     told = outcome.error or {}
@@ -204,6 +217,7 @@ def _run_case(process: Process, case: dict[str, Any]) -> None:
             "error": error,
             "steps": steps.found,
             "refused": process.redirect.refused,
+            "unmatched": process.stand_ins.unmatched,
         },
     )
 

@@ -14,6 +14,8 @@ from typing import Any
 from refinery.replay.inside import after_import
 
 _ENDINGS = ("/chat/completions", "/responses", "/messages", "/completions", "/embeddings")
+RAISE_HEADER = "x-refinery-raise"
+"""Names the exception to raise, as the recorded request met it."""
 _KEYS = ("authorization", "x-api-key", "api-key")
 
 
@@ -72,10 +74,18 @@ class Redirect:
         send, asend = plain.handle_request, asynchronous.handle_async_request
 
         def handle_request(transport: Any, request: Any) -> Any:
-            return send(transport, self.aim(request))
+            response = send(transport, self.aim(request))
+            if name := response.headers.get(RAISE_HEADER):
+                response.close()
+                raise _error(module, name, request)
+            return response
 
         async def handle_async_request(transport: Any, request: Any) -> Any:
-            return await asend(transport, self.aim(request))
+            response = await asend(transport, self.aim(request))
+            if name := response.headers.get(RAISE_HEADER):
+                await response.aclose()
+                raise _error(module, name, request)
+            return response
 
         plain.handle_request = handle_request
         asynchronous.handle_async_request = handle_async_request
@@ -99,6 +109,14 @@ class Redirect:
         if place not in self.refused and len(self.refused) < 100:
             self.refused.append(place)
         raise ConnectionRefusedError(f"a replay has no network: {place} was not reached")
+
+
+def _error(module: ModuleType, name: str, request: Any) -> Exception:
+    kind = getattr(module, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, module.TransportError)):
+        kind = module.ConnectError
+    error: Exception = kind("the recorded request met no response", request=request)
+    return error
 
 
 def _is_loopback(host: str) -> bool:

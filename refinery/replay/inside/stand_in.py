@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
-from refinery.replay.inside import after_import
+from refinery.replay.canonical import Fresh, normalise
+from refinery.replay.inside import after_import, tape_clock
 from refinery.replay.inside.under_test import UnderTest
 from refinery.replay.tape import result_key
 
@@ -27,19 +28,38 @@ class UnansweredError(Exception):
 
 
 class Shelf:
-    """Recorded results by name and arguments, in recorded order; the last one repeats."""
+    """Recorded results by name and arguments, in recorded order; the last one repeats.
 
-    def __init__(self, results: list[Recorded]) -> None:
-        self._by_key: dict[str, list[Recorded]] = {}
+    Args:
+        results: as recorded.
+        fresh: what is new in every run, for arguments that hold identifiers or times.
+    """
+
+    def __init__(self, results: list[Recorded], fresh: Fresh = Fresh(0)) -> None:  # noqa: B008
+        self._fresh = fresh
+        self._exact: dict[str, list[Recorded]] = {}
+        self._near: dict[str, list[Recorded]] = {}
+        self._taken: set[int] = set()
         for result in results:
-            self._by_key.setdefault(str(result["key"]), []).append(result)
+            key = str(result["key"])
+            self._exact.setdefault(key, []).append(result)
+            self._near.setdefault(normalise(key, fresh), []).append(result)
 
-    def take(self, name: str, arguments: Any) -> Recorded | None:
-        """The next result for a call; None when no such call was recorded."""
-        waiting = self._by_key.get(result_key(name, arguments))
-        if not waiting:
+    def take(self, name: str, arguments: Any) -> tuple[Recorded, str] | None:
+        """The next result for a call, and how near it is; None when no such call was recorded."""
+        key = result_key(name, arguments)
+        if found := self._next(self._exact.get(key)):
+            return found, "exact"
+        if found := self._next(self._near.get(normalise(key, self._fresh))):
+            return found, "normalised"
+        return None
+
+    def _next(self, results: list[Recorded] | None) -> Recorded | None:
+        if not results:
             return None
-        return waiting.pop(0) if len(waiting) > 1 else waiting[0]
+        found = next((one for one in results if id(one) not in self._taken), results[-1])
+        self._taken.add(id(found))
+        return found
 
 
 class StandIns:
@@ -50,10 +70,19 @@ class StandIns:
         self.tools = Shelf([])
         self.retrievals = Shelf([])
         self.log: Log = lambda *_: None
+        self.is_begun = False
+        """Whether a case is running; before, the agent is only imported."""
+        self.unmatched: dict[str, Any] | None = None
+        """The first call that was not recorded: its kind, name and arguments."""
 
-    def begin(self, tools: list[Recorded], retrievals: list[Recorded], log: Log) -> None:
+    def begin(self, case: Mapping[str, Any], log: Log) -> None:
         """Answer from one case's recording from now on."""
-        self.tools, self.retrievals, self.log = Shelf(tools), Shelf(retrievals), log
+        fresh = Fresh(
+            case.get("start_ns") or 0, frozenset(case.get("known") or ()), tape_clock.real_ns()
+        )
+        self.tools = Shelf(case["tools"], fresh)
+        self.retrievals = Shelf(case["retrievals"], fresh)
+        self.log, self.is_begun, self.unmatched = log, True, None
 
     def install(self) -> None:
         """Change LangChain's base classes, now or when they are imported."""
@@ -94,41 +123,58 @@ class StandIns:
     def _tool(self, tool: Any, given: Any, about: Mapping[str, Any]) -> Any:
         arguments = tool._filter_injected_args(given) if isinstance(given, dict) else given
         name, call_id = str(about.get("run_name") or tool.name), about.get("tool_call_id")
-        if self._runs(name, "tool", tool):
+        if self.runs(name, "tool", tool):
             return tool
-        found = self.tools.take(name, arguments)
-        return _copy(tool, self._answer(found, name, "tool", lambda o: _tool_output(o, call_id)))
+        answer = self.served_tool(name, arguments, lambda found: _tool_output(found, call_id))
+        return _copy(tool, answer)
 
     def _retriever(self, retriever: Any, query: Any, config: Any) -> Any:
         name = str((config or {}).get("run_name") or retriever.get_name())
-        if self._runs(name, "retriever", retriever):
+        if self.runs(name, "retriever", retriever):
             return retriever
         found = self.retrievals.take(name, query)
-        return _copy(retriever, self._answer(found, name, "retriever", _documents))
+        return _copy(retriever, self._answer(found, (name, "retriever", query), _documents))
 
-    def _runs(self, name: str, kind: str, runs: Any) -> bool:
+    def runs(self, name: str, kind: str, runs: Any) -> bool:
+        """Whether a tool or retriever does its own work; a step is noted then."""
         if not self.under_test.is_live(name, runs):
             return False
         self.log(name, kind, "live", None, "code under test")
         return True
 
+    def served_tool(
+        self, name: str, arguments: Any, revive: Callable[[Any], Any]
+    ) -> Callable[[], Any]:
+        """What a tool's call comes to, from its recorded outputs."""
+        return self._answer(self.tools.take(name, arguments), (name, "tool", arguments), revive)
+
     def _answer(
-        self, found: Recorded | None, name: str, kind: str, revive: Callable[[Any], Any]
+        self,
+        taken: tuple[Recorded, str] | None,
+        call: tuple[str, str, Any],
+        revive: Callable[[Any], Any],
     ) -> Callable[[], Any]:
         """What the call does instead of its own work."""
-        if found is not None and found.get("error_type"):
-            self.log(name, kind, "stubbed", found["run_id"], "the recorded error")
+        if taken is None:
+            return self._unanswered(call, "no recorded call has these arguments")
+        name, kind, _ = call
+        found, fidelity = taken
+        detail = "" if fidelity == "exact" else "identifiers or times differ"
+        if found.get("error_type"):
+            told = "; ".join(filter(None, (detail, "the recorded error")))
+            self.log(name, kind, fidelity, found["run_id"], told)
             return lambda: fail(str(found["error_type"]), str(found["error_message"]))
-        if found is None:
-            return self._unanswered(name, kind, "no recorded call has these arguments")
         try:
             result = revive(found["output"])
         except _LostError as error:
-            return self._unanswered(name, kind, str(error))
-        self.log(name, kind, "stubbed", found["run_id"], "")
+            return self._unanswered(call, str(error))
+        self.log(name, kind, fidelity, found["run_id"], detail)
         return lambda: result
 
-    def _unanswered(self, name: str, kind: str, why: str) -> Callable[[], Any]:
+    def _unanswered(self, call: tuple[str, str, Any], why: str) -> Callable[[], Any]:
+        name, kind, arguments = call
+        if self.unmatched is None:
+            self.unmatched = {"kind": kind, "name": name, "arguments": arguments}
         self.log(name, kind, "unanswered", None, why)
         return lambda: _refuse(name, why)
 
@@ -189,12 +235,14 @@ def _tool_output(outputs: Any, call_id: str | None) -> Any:
     value = outputs["output"] if isinstance(outputs, dict) and "output" in outputs else outputs
     fields = _message_fields(value)
     if fields is None:
-        return _command(value, call_id) if call_id and _is_command(value) else _plain(value)
+        return _command(value, call_id) if call_id and _is_command(value) else plain_value(value)
     if call_id is None:
         return fields.get("content")
     from langchain_core.messages import ToolMessage
 
-    kept = {k: _plain(fields[k]) for k in ("content", "artifact", "name", "status") if k in fields}
+    kept = {
+        k: plain_value(fields[k]) for k in ("content", "artifact", "name", "status") if k in fields
+    }
     return ToolMessage(**kept, tool_call_id=call_id)
 
 
@@ -221,7 +269,7 @@ def _command(value: dict[str, Any], call_id: str) -> Any:
         update = {
             key: [_tool_output(item, call_id) for item in held]
             if isinstance(held, list)
-            else _plain(held)
+            else plain_value(held)
             for key, held in update.items()
         }
     if not isinstance(value["goto"], str | list | tuple) or _holds_objects(value["goto"]):
@@ -233,17 +281,21 @@ def _holds_objects(value: Any) -> bool:
     return isinstance(value, list | tuple) and any(not isinstance(item, str) for item in value)
 
 
-def _plain(value: Any) -> Any:
-    """A recorded value as the program had it; documents become documents again."""
+def plain_value(value: Any) -> Any:
+    """A recorded value as the program had it; documents become documents again.
+
+    Raises:
+        _LostError: the recording kept only a picture of the value.
+    """
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [plain_value(item) for item in value]
     if not isinstance(value, dict):
         return value
     if "__repr__" in value or value.get("type") == "not_implemented":
         raise _LostError("the recording kept only a picture of the result")
     if _is_document(value):
         return _document(value)
-    return {key: _plain(item) for key, item in value.items()}
+    return {key: plain_value(item) for key, item in value.items()}
 
 
 def _is_document(value: dict[str, Any]) -> bool:
