@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from refinery.adapters._shared.otel.values import amount, parsed, text, whole_number
+from refinery.adapters._shared.otel.values import amount, indexed, parsed, text, whole_number
 from refinery.model.trace import Json, RunKind
 
 MAX_TAGS = 1000
@@ -27,8 +27,15 @@ class Facts:
     """What the source itself called metadata."""
     used: set[str] = field(default_factory=set)
     """Names of attributes that were read; what they say is kept if no field holds it."""
+    heads: set[str] = field(init=False, default_factory=set)
+    """The first two words of each attribute's name, as in `llm.input_messages`."""
+    read: dict[str, Json] = field(default_factory=dict)
+    """What stood in attributes, JSON in them read, by their names."""
     project: str | None = None
     error_message: str | None = None
+
+    def __post_init__(self) -> None:
+        self.heads = {_head(name) for name in self.attributes}
 
     @property
     def is_model_call(self) -> bool:
@@ -40,11 +47,16 @@ class Facts:
         if name not in self.attributes:
             return None
         self.used.add(name)
-        return parsed(self.attributes[name], scalars=scalars)
+        value = self.read[name] = parsed(self.attributes[name], scalars=scalars)
+        return value
 
     def first(self, *names: str) -> Json:
         """The first attribute of these that says something, JSON in it read."""
         return next((value for name in names if (value := self.take(name)) not in _EMPTY), None)
+
+    def listed(self, prefix: str) -> list[Json]:
+        """The list that names like `prefix.0.message.role` spell out; see `values.indexed`."""
+        return indexed(self.attributes, prefix) if prefix in self.heads else []
 
     def under(self, prefix: str) -> dict[str, Json]:
         """Attributes whose name begins so, by the rest of the name."""
@@ -98,3 +110,9 @@ class Facts:
         if isinstance(entries, Mapping):
             for name, value in entries.items():
                 self.metadata.setdefault(str(name), value)
+
+
+def _head(name: str) -> str:
+    first = name.find(".")
+    second = name.find(".", first + 1) if first >= 0 else -1
+    return name[:second] if second >= 0 else name

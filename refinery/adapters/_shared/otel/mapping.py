@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 
 from refinery.adapters._shared.otel.conventions import (
     genai,
@@ -45,6 +46,8 @@ _SAID_IN_METADATA = (
     ("user_id", ("user_id", "ls_user_id")),
 )
 _OWN = (OURS, OTEL)
+_SHORT = 200
+"""Longest name of an attribute that is remembered; names may be of any size."""
 
 
 def run_of_span(span: SpanData) -> Run:
@@ -55,8 +58,11 @@ def run_of_span(span: SpanData) -> Run:
     """
     found = kind_of(span.attributes)
     facts = Facts(span.attributes, found.kind)
-    for convention, beginnings in _CONVENTIONS:
-        if beginnings is None or any(name.startswith(beginnings) for name in span.attributes):
+    asked = 0
+    for name in span.attributes:
+        asked |= _readers(name) if len(name) <= _SHORT else _readers.__wrapped__(name)
+    for number, (convention, beginnings) in enumerate(_CONVENTIONS):
+        if beginnings is None or asked >> number & 1:
             convention.read(facts)
     for field, names in _SAID_IN_METADATA:
         facts.put(
@@ -85,6 +91,16 @@ def run_of_span(span: SpanData) -> Run:
         **fields,
     )
     return with_logged_content(run)
+
+
+@lru_cache(maxsize=4096)
+def _readers(name: str) -> int:
+    """A bit for each convention that may read an attribute of this name."""
+    return sum(
+        1 << number
+        for number, (_, beginnings) in enumerate(_CONVENTIONS)
+        if beginnings is not None and name.startswith(beginnings)
+    )
 
 
 def project_of(span: SpanData, told: str | None = None) -> str | None:
@@ -120,10 +136,15 @@ def _metadata(span: SpanData, facts: Facts, found: FoundKind) -> dict[str, Json]
     kept = {f"attributes.{k}" if k in _OWN else k: v for k, v in facts.metadata.items()}
     held = {span.name, found.native or "", *leaves(list(facts.fields.values()))}
     held.update(leaves(kept))
-    held.update(repr(count) for count in facts.usage.values())
+    held.update(map(repr, facts.usage.values()))
+    whole = {id(value) for value in facts.fields.values()}
     for name, value in span.attributes.items():
-        if name in facts.used and _is_held(value, held):
-            continue
+        if name in facts.used:
+            if type(value) is str and value in held:
+                continue
+            told = facts.read.get(name)
+            if (told is not None and id(told) in whole) or _is_held(value, held):
+                continue
         if name == found.source and found.native in held and value == found.native:
             continue
         free = name not in _OWN and (name not in kept or kept[name] == value)
@@ -133,10 +154,8 @@ def _metadata(span: SpanData, facts: Facts, found: FoundKind) -> dict[str, Json]
 
 def _is_held(value: Json, held: set[str]) -> bool:
     """Whether all an attribute says is held elsewhere, JSON inside its texts read or not."""
-    if isinstance(value, str) and value in held:
-        return True
     return all(
-        leaf in held or (parsed(leaf) is not leaf and held.issuperset(leaves(parsed(leaf))))
+        leaf in held or ((inner := parsed(leaf)) is not leaf and held.issuperset(leaves(inner)))
         for leaf in leaves(parsed(value))
     )
 

@@ -3,7 +3,7 @@
 import ast
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 
 from refinery.adapters._shared.otel.limits import MAX_VALUE_DEPTH, number
@@ -75,20 +75,25 @@ def indexed(attributes: Mapping[str, Json], prefix: str) -> list[Json]:
     return found if isinstance(found, list) else []
 
 
-def leaves(value: Json, depth: int = 0) -> Iterator[str]:
+def leaves(value: Json) -> list[str]:
     """Every string and number inside a value, as text."""
-    if isinstance(value, dict):
+    found: list[str] = []
+    _gather(value, found, 0)
+    return found
+
+
+def _gather(value: Json, found: list[str], depth: int) -> None:
+    kind = type(value)
+    if kind is str:
+        found.append(value)
+    elif isinstance(value, dict | list | tuple):
         if depth <= MAX_VALUE_DEPTH:
-            for item in value.values():
-                yield from leaves(item, depth + 1)
-    elif isinstance(value, list | tuple):
-        if depth <= MAX_VALUE_DEPTH:
-            for item in value:
-                yield from leaves(item, depth + 1)
+            for item in value.values() if isinstance(value, dict) else value:
+                _gather(item, found, depth + 1)
     elif isinstance(value, str):
-        yield value
-    elif value is not None and not isinstance(value, bool):
-        yield repr(value)
+        found.append(value)
+    elif value is not None and kind is not bool:
+        found.append(repr(value))
 
 
 def whole_number(value: Json) -> int | None:

@@ -6,7 +6,7 @@ Names: OpenInference semantic conventions 0.1 (`openinference.semconv.trace`).
 from collections.abc import Mapping
 
 from refinery.adapters._shared.otel.facts import Facts
-from refinery.adapters._shared.otel.values import indexed, parsed
+from refinery.adapters._shared.otel.values import parsed
 from refinery.model.messages import parse
 from refinery.model.trace import Json
 
@@ -41,7 +41,7 @@ def _content(facts: Facts, field: str, side: str, prefix: str) -> None:
     is_json = facts.attributes.get(f"{side}.mime_type") == "application/json"
     is_text = facts.attributes.get(f"{side}.mime_type") == "text/plain"
     value = facts.attributes.get(name) if is_text else facts.take(name, scalars=is_json)
-    rows = indexed(facts.attributes, prefix)
+    rows = facts.listed(prefix)
     messages = [message for row in rows if (message := _message(row))]
     if messages and facts.is_model_call and _holds_fewer(value, len(messages)):
         facts.under(f"{prefix}.")
@@ -114,7 +114,7 @@ def _documents(facts: Facts) -> None:
         ("inputs", "reranker.input_documents"),
         ("outputs", "reranker.output_documents"),
     ):
-        rows = indexed(facts.attributes, prefix)
+        rows = facts.listed(prefix)
         found = [row.get("document", row) for row in rows if isinstance(row, Mapping)]
         if found and field not in facts.fields:
             for document in found:
@@ -138,7 +138,7 @@ def _model(facts: Facts) -> None:
     # `llm.model_name` holds the answering model once that is known.
     facts.put_text("model_responded", "llm.model_name", "embedding.model_name")
     facts.put("model_requested", facts.fields.get("model_responded"))
-    rows = indexed(facts.attributes, "llm.tools")
+    rows = facts.listed("llm.tools")
     tools = [_tool(row) for row in rows if isinstance(row, Mapping)]
     if tools:
         facts.under("llm.tools.")
