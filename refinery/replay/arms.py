@@ -11,7 +11,7 @@ from refinery.errors import InputError
 from refinery.model.patch import FileChange
 from refinery.model.trace import Json
 from refinery.model.verdict import Arm, ReplayResult
-from refinery.replay import canonical, compare, judging, scoring
+from refinery.replay import canonical, compare, judging, luck, scoring
 from refinery.replay.cases import Planned, TrialRequest
 from refinery.replay.judging import FAILING, PASSING
 from refinery.replay.program import Code
@@ -92,6 +92,8 @@ class Growing:
 
     def _batch(self, members: Sequence[Planned], done: int) -> Batch:
         first, variant = members[0], self.variant
+        lane = f"{variant.lane}#{done}" if done else variant.lane
+        seed = f"{self.request.seed}/{variant.name}/{lane}"
         rules = Rules(
             is_unchanged=variant.is_base and first.is_unchanged,
             meaning=self.meaning,
@@ -100,11 +102,14 @@ class Growing:
         return Batch(
             agent=self.request.agent,
             code=Code(self.request.base_commit, first.dirty_diff, variant.changes),
-            tapes=tuple(one.tape for one in members),
+            tapes=tuple(
+                luck.drawn_anew(one.tape, f"{seed}/{one.tape.trace_id}/{n}")
+                for n, one in enumerate(members)
+            ),
             touched=self.request.paths,
             rules=rules,
             asked_again=len(members) if variant.asks_again else 0,
-            name=f"{variant.lane}#{done}" if done else variant.lane,
+            name=lane,
         )
 
 

@@ -69,6 +69,8 @@ class TrialRequest:
     """Failing runs a patch that helps is confirmed on; none: it is not confirmed."""
     held_controls: tuple[Case, ...] = ()
     """Passing runs that are replayed for the confirmation only."""
+    seed: int = 0
+    """What the luck of the replays is made from, see `luck`."""
     lane: str = ""
     """What live answers are filed under; empty: the id of the hypothesis."""
     say: Callable[[str], None] = field(default=_quiet, compare=False)
@@ -104,6 +106,7 @@ def as_tried(trial: Trial, failing: Sequence[Case], controls: Sequence[Case]) ->
         "held_controls": of(controls, is_held=True),
         "patches": int(plan.get("patches") or 1),
         "max_runs": int(plan.get("max_runs") or MAX_RUNS),
+        "seed": int(plan.get("seed") or 0),
         "lane": str(plan.get("lane") or ""),
     }
 

@@ -18,9 +18,9 @@ from typing import Any
 
 ALPHA = 0.05
 """Most often a patch that changes nothing may be told from the unpatched code."""
-GROWTH = 1.5
+GROWTH = 2.0
 """How much longer the arms are at each look than at the one before; chosen by us."""
-FEWEST = 3
+FEWEST = 4
 """Fewest replays of an arm: fewer would not show that an agent is moody."""
 MOST = 60
 """Most replays of an arm; keeps the computation of the level under a second."""

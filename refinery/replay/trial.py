@@ -28,7 +28,7 @@ from refinery.replay.spending import Metered, spent_by
 
 MOODY_CONTROLS = 3
 """Replays of each passing trace in each arm once chance was seen."""
-UNMOVED_LOOKS = 3
+UNMOVED_LOOKS = 2
 """Looks after which a patch that does no better is given up; chosen by us."""
 
 __all__ = ["Baseline", "Case", "TrialRequest", "arm_name", "baseline", "run_trial"]
@@ -126,6 +126,8 @@ def _others(request: TrialRequest, unpatched: Growing) -> Baseline:
 
 
 def _source_of_chance(request: TrialRequest) -> str:
+    if any(check.kind == "judge" for case in request.failing for check in case.wanted):
+        return "a model judges the answers"
     repository = Repository.open(request.agent.repository)
     return chance.in_source(repository, request.base_commit)
 
@@ -315,6 +317,7 @@ class _Progress:
         return {
             "patches": request.patches,
             "max_runs": request.max_runs,
+            "seed": request.seed,
             "lane": request.lane,
             "runs": self._runs,
             "held_out": _ids(request.held_out, request.held_controls),
