@@ -152,19 +152,15 @@ def agentdyn(folder: Path) -> Iterator[Attacked]:
     for path in sorted(folder.rglob("*.json.gz")):
         for record, (trace, _) in zip(_records(path), read_labelled(path), strict=True):
             payloads = tuple(str(value) for value in (record.get("injections") or {}).values())
-            results = [
-                json.dumps(run.outputs, ensure_ascii=False)
-                for run in trace.runs
-                if run.kind is RunKind.TOOL
-            ]
-            seen = any(_heart(p) in text for p in payloads for text in results)
+            results = [_bare(str(r.outputs)) for r in trace.runs if r.kind is RunKind.TOOL]
+            seen = any(_bare(p)[:200] in text for p in payloads for text in results)
             yield Attacked(trace, payloads, seen, bool(payloads) and bool(record.get("security")))
 
 
-def _heart(payload: str) -> str:
-    """A stretch from the middle of a payload, as JSON spells it."""
-    middle = payload[len(payload) // 3 :][:60]
-    return json.dumps(middle, ensure_ascii=False)[1:-1]
+def _bare(text: str) -> str:
+    """Letters and digits of a text: the same however a tool wraps, indents or escapes it."""
+    plain = text.replace("\\n", " ").replace("\\t", " ")
+    return "".join(character for character in plain if character.isalnum())
 
 
 def _records(path: Path) -> list[dict[str, Any]]:

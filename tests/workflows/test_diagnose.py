@@ -1,9 +1,6 @@
 """`refinery diagnose`, from the detectors alone to a model on loopback."""
 
-import gzip
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -155,27 +152,3 @@ def test_hidden_characters_of_a_trace_reach_no_terminal(isolated: Path) -> None:
 
     assert "\x1b" not in called.stdout
     assert "\u202e" not in called.stdout
-
-
-@pytest.mark.slow
-def test_the_benchmark_skips_without_its_data_and_counts_with_it(tmp_path: Path) -> None:
-    script = Path(__file__).parents[2] / "benchmarks" / "diagnosis_on_labelled_runs.py"
-    folder = tmp_path / "tau_airline"
-    folder.mkdir()
-    records = [{"traj": CONVERSATION, "reward": 0.0}, {"traj": CONVERSATION[1:], "reward": 1.0}]
-
-    def run() -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, str(script), str(tmp_path)]
-        return subprocess.run(
-            command, capture_output=True, text=True, cwd=script.parents[1], check=True,
-            env={"PYTHONPATH": str(script.parents[1])},
-        )  # fmt: skip
-
-    assert "skipped" in run().stdout
-    packed = gzip.compress(json.dumps(records).encode())
-    (folder / "gpt-4o-airline.json.gz").write_bytes(packed)
-    printed = run().stdout
-
-    assert "failing runs: 1, with a finding >= likely: 1 (100.0 %)" in printed
-    assert "passing runs: 1, with a finding >= likely: 0 (0.0 %)" in printed
-    assert "0 crashes, 0 invented quotes" in printed

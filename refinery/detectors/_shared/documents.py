@@ -1,9 +1,10 @@
 """Documents that a retriever or a search tool returned, with their dates and subjects."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 
 from refinery.detectors._shared.patterns import find, find_all
 from refinery.model.trace import Json, Run, RunKind, Trace
@@ -185,19 +186,21 @@ def _bare(subject: str) -> str:
 
 
 def documents(trace: Trace) -> list[Document]:
-    """Documents of retrievers, rerankers and tools; when there are none, of leaf steps."""
+    """Documents of retrievers, rerankers and tools; when there are none, of leaf steps.
+
+    The first `MAX_DOCUMENTS` of them; what comes later is not read.
+    """
     searching = (RunKind.RETRIEVER, RunKind.RERANKER, RunKind.TOOL)
-    found = [d for run in trace.runs if run.kind in searching for d in of_run(run)]
-    if not found:
-        plain = (RunKind.STEP, RunKind.CHAIN, None)
-        parents = {run.parent_id for run in trace.runs}
-        found = [
-            document
-            for run in trace.runs
-            if run.kind in plain and run.run_id not in parents
-            for document in of_run(run)
-        ]
-    return found[:MAX_DOCUMENTS]
+    found = _first(run for run in trace.runs if run.kind in searching)
+    if found:
+        return found
+    plain = (RunKind.STEP, RunKind.CHAIN, None)
+    parents = {run.parent_id for run in trace.runs}
+    return _first(run for run in trace.runs if run.kind in plain and run.run_id not in parents)
+
+
+def _first(runs: Iterable[Run]) -> list[Document]:
+    return list(islice((document for run in runs for document in of_run(run)), MAX_DOCUMENTS))
 
 
 def of_run(run: Run) -> list[Document]:
