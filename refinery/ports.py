@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from refinery.model.failure import Signal
 from refinery.model.patch import FileChange
@@ -183,6 +183,15 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Release the store; further calls are errors."""
+        ...
+
+
+@runtime_checkable
+class Indexing(Protocol):
+    """What a `Store` can do besides whose full-text index is filled after the runs."""
+
+    def index(self, limit: int | None = None) -> int:
+        """Make about so many more runs searchable (None: all); returns how many still wait."""
         ...
 
 

@@ -1,6 +1,7 @@
 """Commits what requests bring, many in one transaction, before any of them is answered."""
 
 import asyncio
+import logging
 import queue
 import threading
 from collections.abc import Sequence
@@ -9,11 +10,20 @@ from dataclasses import dataclass, field
 
 from refinery.errors import RefineryError, StoreError
 from refinery.model.trace import Feedback
-from refinery.ports import RunBatch, Store
+from refinery.ports import Indexing, RunBatch, Store
 from refinery.server.limits import RETRY_AFTER_S, STORE_RETRY_AFTER_S, Limits
 
 JOINED_RUNS = 2_000
 """Runs one transaction takes at most, so that no request waits long behind others."""
+
+IDLE_S = 0.5
+"""Time without a request after which runs are made searchable, before a search has to."""
+INDEXED_RUNS = 200
+"""Runs made searchable at once: what comes meanwhile waits about 30 ms for it."""
+_INDEX_RETRY_S = 30.0
+"""Pause after the store could not be indexed, e.g. because its disk is full."""
+
+_log = logging.getLogger("refinery.server")
 
 
 class BusyError(RefineryError):
@@ -129,12 +139,28 @@ class Writer:
 
     def _work(self) -> None:
         ending = False
+        pause_s = IDLE_S
         while not ending:
-            first = self._waiting.get()
+            try:
+                first = self._waiting.get(timeout=pause_s)
+            except queue.Empty:
+                pause_s = self._index()
+                continue
+            pause_s = IDLE_S
             if first is None:
                 return
             parcels, ending = self._joined(first)
             self._write(parcels)
+
+    def _index(self) -> float:
+        """Make some runs searchable; returns how long to wait before more."""
+        if not isinstance(self.store, Indexing):
+            return _INDEX_RETRY_S
+        try:
+            return 0.01 if self.store.index(limit=INDEXED_RUNS) else IDLE_S
+        except Exception as error:  # noqa: BLE001  # nobody waits for it; the next search says it
+            _log.warning("runs could not be made searchable: %s", error)
+            return _INDEX_RETRY_S
 
     def _joined(self, first: _Parcel) -> tuple[list[_Parcel], bool]:
         """What waits now, up to one transaction's worth, and whether the end was among it."""

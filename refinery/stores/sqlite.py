@@ -1,5 +1,6 @@
 """One SQLite file: the default store, safe for several threads and processes."""
 
+import logging
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -33,9 +34,13 @@ from refinery.stores._shared import (
 )
 from refinery.stores._shared.connections import Connection
 
+_log = logging.getLogger("refinery.stores")
+
 _MAX_PAGE = 10_000
 """Most runs of one page, whatever is asked."""
 
+_SEARCHING_S = 5.0
+"""Seconds a search may spend on the full-text index; what is left it leaves out, and says so."""
 _CLOSING_S = 0.2
 """Seconds `close` may spend on the full-text index; a later search does the rest."""
 
@@ -231,6 +236,17 @@ class SqliteStore:
         self._reader.close()
         self._writer.close()
 
+    def _catch_up(self) -> None:
+        """Index what waits, for a bounded time; says what is left out of the search."""
+        until_s = clock.monotonic_s() + _SEARCHING_S
+        while (left := self.index(limit=texts.SLICE)) and clock.monotonic_s() < until_s:
+            continue
+        if left:
+            _log.warning(
+                "%d of the latest runs are not searched yet; the next search takes more of them",
+                left,
+            )
+
     def _words(self, text: str | None) -> list[str] | None:
         """Words of a search, with the index brought up to date; None when nothing is searched."""
         if text is None or not text.strip():
@@ -238,7 +254,7 @@ class SqliteStore:
         with self._reader.use() as connection:
             is_behind = texts.is_behind(connection)
         if is_behind:
-            self.index()
+            self._catch_up()
         return texts.words(queries.asked_words(text))[: queries.MAX_WORDS]
 
 

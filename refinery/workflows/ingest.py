@@ -10,6 +10,7 @@ from refinery import plugins
 from refinery.errors import InputError, PartialError, RefineryError, TraceFormatError
 from refinery.model.merge import OURS
 from refinery.model.trace import Feedback, Trace
+from refinery.ports import Indexing
 from refinery.workflows.wiring import Workspace
 
 MAX_FILES = 10_000
@@ -66,6 +67,8 @@ def import_files(
     reports = [
         report for path in paths for report in _import_path(workspace, path, format_name, timezone)
     ]
+    if isinstance(workspace.store, Indexing) and any(report.error is None for report in reports):
+        workspace.store.index()  # now, that the first search need not
     if len(reports) == 1 and reports[0].error:
         raise reports[0].error
     return reports

@@ -263,3 +263,17 @@ def missing(path: Path, wanted: list[str]) -> set[str]:
         if after is None:
             store.close()
             return set(wanted) - found
+
+
+def test_runs_become_searchable_while_nothing_else_is_to_be_done(tmp_path: Path) -> None:
+    with SqliteStore(tmp_path / "traces.db") as store:
+        writer = Writer(store, DEFAULT_LIMITS)
+        try:
+            asyncio.run(writer.commit(batch(5)))
+            until_s = time.monotonic() + 20
+            while store.index(limit=0) and time.monotonic() < until_s:
+                time.sleep(0.05)
+
+            assert store.index(limit=0) == 0
+        finally:
+            writer.close()
