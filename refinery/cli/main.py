@@ -17,7 +17,7 @@ ROOM = "cli.commands"
 SECTIONS = {
     "Start": ("demo", "init", "doctor"),
     "Capture": ("record", "serve", "import", "fetch", "export"),
-    "Look": ("traces", "show", "diff", "label", "checks", "diagnose", "replay"),
+    "Look": ("traces", "show", "diff", "label", "checks", "diagnose", "replay", "bisect"),
     "Mend": ("fix", "history", "rollback", "redo", "verify"),
     "Settings": ("config",),
 }

@@ -1,4 +1,4 @@
-"""Counterfactuals: recorded for real, replayed against a model that answers by what it is asked."""
+"""Counterfactuals: recorded for real, replayed against a model that answers as it is asked."""
 
 import json
 from collections.abc import Iterator
