@@ -25,7 +25,7 @@ from refinery.model.codec import decode, encode
 from refinery.model.failure import Diagnosis, Finding
 from refinery.model.patch import Hypothesis, Patch
 from refinery.model.trace import Trace
-from refinery.model.verdict import Change, GuardReport, Outcome
+from refinery.model.verdict import WORK_TREE, Change, GuardReport, Outcome
 from refinery.model.walk import texts
 from refinery.ports import GuardInput
 from refinery.replay.checks import Judge
@@ -212,7 +212,9 @@ def commit(parts: Parts, state: FixState) -> FixState:
     held = guard.outcome is Outcome.HOLD
     approval.redeem(parts.home / "approvals", attempt.patch.digest, needs_held=held)
     change = parts.commit(attempt.patch, attempt.hypothesis, state)
-    parts.say(f"committed {change.commit[:12]} as {change.change_id}")
+    written = change.branch == WORK_TREE
+    what = "wrote the work tree" if written else f"committed {change.commit[:12]}"
+    parts.say(f"{what} as {change.change_id}")
     return {"change": encode(change)}
 
 

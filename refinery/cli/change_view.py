@@ -10,6 +10,7 @@ import typer
 
 from refinery.cli import fix_view, output
 from refinery.errors import ConflictError, RefusedError
+from refinery.model.verdict import WORK_TREE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,7 +59,7 @@ def perform(task: Task, change_id: str, options: Options) -> None:
         output.note(line)
     found = changes.find(folder, change_id, task.state)
     try:
-        patch = build((), changes.preview(repository, found), repository.head_commit())
+        patch = build((), changes.preview(repository, folder, found), repository.head_commit())
         if not options.dry_run and not options.yes:
             _ask(task, found, patch, json_output=options.json_output)
         done = found if options.dry_run else task.do(repository, folder, found.change_id)
@@ -73,7 +74,10 @@ def perform(task: Task, change_id: str, options: Options) -> None:
         else:
             made = done.reverted_by or done.commit
             what = "Rolled back" if done.reverted_by else "Made again"
-            screen.print(f"{what} {done.change_id} with commit {made[:12]}.")
+            where = f"with commit {made[:12]}"
+            if done.branch == WORK_TREE:
+                where = "in the work tree, uncommitted"
+            screen.print(f"{what} {done.change_id} {where}.")
 
     document = _document(done, patch.diff, dry_run=options.dry_run)
     output.emit(document, options.json_output, render)

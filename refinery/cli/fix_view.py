@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 import typer
 
 from refinery.cli import output
-from refinery.model.verdict import Outcome, Trial, Verdict
+from refinery.model.verdict import WORK_TREE, Outcome, Trial, Verdict
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from refinery.agents.attempt import Attempt
     from refinery.model.patch import Patch
+    from refinery.model.verdict import Change
     from refinery.workflows.fix import Decision, FixOutcome
+    from refinery.workflows.user_tests import Named
 
 HELP = """  y  commit exactly this diff
   n  do not commit; the session ends
@@ -45,6 +47,18 @@ def asker(*, yes: bool, is_silent: bool) -> "Callable[[FixOutcome], Decision]":
         return Decision(_prompt(outcome, screen), getpass.getuser(), covers_held=True)
 
     return ask
+
+
+def confirmer(*, is_silent: bool) -> "Callable[[Named], bool]":
+    """The function that asks whether a command a repository's file names may run."""
+
+    def confirm(named: "Named") -> bool:
+        if is_silent or not sys.stdin.isatty():
+            return False
+        question = f"{named.origin} names the test command {named.command!r}. Run it?"
+        return typer.confirm(output.safe(question), err=True, default=False)
+
+    return confirm
 
 
 def _prompt(outcome: "FixOutcome", screen: "Console") -> str:
@@ -111,11 +125,30 @@ def _show_why_not(outcome: "FixOutcome", screen: "Console") -> None:
 def show_end(outcome: "FixOutcome", screen: "Console") -> None:
     """Draw how the session ended."""
     if outcome.change:
-        change = outcome.change
-        screen.print(f"\nCommitted {change.commit[:12]} on {change.branch}", style="bold green")
-        screen.print(f"Undo with: refinery rollback {change.change_id}")
+        _show_change(outcome, outcome.change, screen)
     elif outcome.is_waiting:
         screen.print(f"\nWaiting for approval: refinery fix --resume {outcome.session_id}")
+
+
+def _show_change(outcome: "FixOutcome", change: "Change", screen: "Console") -> None:
+    """Draw what was committed, what the user's tests said of it, and how to undo it."""
+    where = f"{change.commit[:12]} on {change.branch}"
+    tests = outcome.tests
+    if tests and tests.rolled_back:
+        screen.print(f"\nCommitted {where}, then rolled it back", style="bold red")
+        screen.print(f"  {output.safe(tests.reason)}")
+        for line in tests.after.output.splitlines()[-20:]:
+            screen.print(f"    {output.safe(line)}", style="dim")
+        made = (change.reverted_by or "")[:12]
+        screen.print(f"Rolled back by {made}; to make it again: refinery redo {change.change_id}")
+        return
+    done = "Written to the work tree, uncommitted"
+    if change.branch != WORK_TREE:
+        done = f"Committed {where}"
+    screen.print(f"\n{done}", style="bold green")
+    if tests:
+        screen.print(f"  {output.safe(tests.reason)}")
+    screen.print(f"Undo with: refinery rollback {change.change_id}")
 
 
 def _show_diagnosis(outcome: "FixOutcome", screen: "Console") -> None:

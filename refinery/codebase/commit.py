@@ -10,11 +10,12 @@ from pathlib import Path
 from refinery.codebase import journal as journals
 from refinery.codebase.merging import Join, merge_or_unpick, take_back
 from refinery.codebase.patches import build
-from refinery.codebase.recovery import recover_all
+from refinery.codebase.recovery import KEPT_REFS, recover_all
 from refinery.codebase.repository import Repository
-from refinery.codebase.transaction import Request, find_target, perform
+from refinery.codebase.transaction import Request, find_kept, find_target, perform
 from refinery.codebase.tree import EXECUTABLE, REGULAR
 from refinery.codebase.unpicking import Conflict
+from refinery.codebase.worktree import read_file
 from refinery.errors import ConflictError, InputError, NotFoundError, RefusedError
 from refinery.model.patch import FileChange, Patch
 
@@ -27,6 +28,7 @@ def apply(
     *,
     branch: str | None = None,
     run_hooks: bool = False,
+    kept_as: str | None = None,
 ) -> str:
     """Commit the patch and return the commit's hash.
 
@@ -40,6 +42,8 @@ def apply(
         journal: folder for what a restart needs; made when missing.
         branch: commit there instead, leaving index and work tree alone; made when missing.
         run_hooks: run the repository's pre-commit and commit-msg hooks on a copy.
+        kept_as: do not commit: write the work tree alone, and keep the commit, which taking it
+            back needs, as `refs/refinery/<kept_as>`, on no branch.
 
     Raises:
         InputError: HEAD has moved, git knows no identity, or the repository is busy.
@@ -54,7 +58,10 @@ def apply(
     with journals.locked(journal, repository.git):
         recover_all(repository, journal)
         repository.check_state()
-        target = find_target(repository, branch, patch.base_commit)
+        if kept_as is not None:
+            target = find_kept(repository, KEPT_REFS + kept_as, patch.base_commit)
+        else:
+            target = find_target(repository, branch, patch.base_commit)
         return perform(repository, Request(patch.changes, message, target, run_hooks), journal)
 
 
@@ -66,6 +73,7 @@ def revert(
     *,
     branch: str | None = None,
     join: Join = merge_or_unpick,
+    kept_as: str | None = None,
 ) -> str:
     """Take one commit back as a new commit and return its hash.
 
@@ -79,6 +87,7 @@ def revert(
         journal: folder for what a restart needs.
         branch: the branch that holds the commit; None: the current one.
         join: how a staged or a work version with uncommitted edits follows.
+        kept_as: the change is in the work tree alone, see `apply`.
 
     Raises:
         NotFoundError: the branch does not hold the commit, or has it taken back already.
@@ -89,9 +98,14 @@ def revert(
     with journals.locked(journal, repository.git):
         recover_all(repository, journal)
         repository.check_state()
-        tip = repository.resolve(f"refs/heads/{branch}" if branch else "HEAD")
+        if kept_as is not None:
+            tip = repository.resolve(KEPT_REFS + kept_as)
+            target = find_kept(repository, KEPT_REFS + kept_as, tip)
+            reverse_in_tree(repository, commit, kept_as, join)
+        else:
+            tip = repository.resolve(f"refs/heads/{branch}" if branch else "HEAD")
+            target = find_target(repository, branch, tip)
         changes = reverse(repository, commit, tip)
-        target = find_target(repository, branch, tip)
         request = Request(changes, message, target, join=join)
         return perform(repository, request, journal)
 
@@ -123,6 +137,31 @@ def reverse(repository: Repository, commit: str, tip: str = "HEAD") -> tuple[Fil
     if not changes:
         raise NotFoundError(f"commit {commit[:12]} has been taken back already")
     return tuple(changes)
+
+
+def reverse_in_tree(
+    repository: Repository, commit: str, kept_as: str, join: Join = merge_or_unpick
+) -> tuple[FileChange, ...]:
+    """What taking back a change of the work tree alone does to its files; changes none.
+
+    Raises:
+        NotFoundError: the work tree does not hold the change any more.
+        InputError, RefusedError: as `revert`.
+    """
+    found = []
+    for change in reverse(repository, commit, KEPT_REFS + kept_as):
+        present = read_file(repository.root, change.path)
+        now = present.content if present else None
+        restored = None
+        if change.before is not None and now is not None and change.after is not None:
+            restored = join(repository.git, change.path, change.before, now, change.after)
+        if restored is None:
+            restored = _restored(repository, change.path, (change.after, change.before, now))
+        if restored != now:
+            found.append(FileChange(change.path, now, restored))
+    if not found:
+        raise NotFoundError("the work tree does not hold the change any more")
+    return tuple(found)
 
 
 def _restored(

@@ -10,6 +10,9 @@ from refinery.codebase.repository import Repository
 from refinery.codebase.worktree import read_file, remove_file, replace_file
 from refinery.errors import RefineryError
 
+KEPT_REFS = "refs/refinery/"
+"""Where commits of changes are kept that are in the work tree alone."""
+
 
 def recover_all(repository: Repository, journal_folder: Path) -> list[str]:
     """Settle every entry of this repository; the caller holds the lock of the journal.
@@ -59,8 +62,12 @@ def _is_in(repository: Repository, entry: Entry) -> bool:
 
 
 def _is_still_wanted(repository: Repository, entry: Entry, step: Step) -> bool:
-    """Whether HEAD has the file as the commit made it; later commits may have changed it."""
-    head = repository.tree(repository.head_commit()).get(step.path)
+    """Whether HEAD has the file as the commit made it; later commits may have changed it.
+
+    A commit that is kept outside the branches is only written to the work tree: HEAD never has it.
+    """
+    is_kept = entry.ref.startswith(KEPT_REFS)
+    head = repository.tree(entry.ref if is_kept else repository.head_commit()).get(step.path)
     return head == repository.tree(entry.new).get(step.path)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from refinery import clock
 from refinery.codebase import index, journal, locks
-from refinery.codebase.file_plan import PlannedFile, plan_files
+from refinery.codebase.file_plan import Place, PlannedFile, plan_files
 from refinery.codebase.git import GitError
 from refinery.codebase.journal import Entry
 from refinery.codebase.merging import Join, merge_lines
@@ -39,7 +39,9 @@ class Target:
     parent: str
     """Parent of the new commit."""
     touches_tree: bool
-    """Whether the work tree is on it."""
+    """Whether the work tree follows."""
+    touches_index: bool = True
+    """Whether the index does; if not, the work tree holds the change uncommitted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,27 @@ def find_target(repository: Repository, branch: str | None, base: str) -> Target
             hint="plan the patch again on the present commit",
         )
     return Target(ref, old, base, touches_tree=is_here)
+
+
+def find_kept(repository: Repository, ref: str, base: str) -> Target:
+    """A ref that is no branch, for a change of the work tree alone.
+
+    Args:
+        repository: whose HEAD `base` must be while the ref does not exist.
+        ref: its full name.
+        base: commit it is at, or is to be made on.
+
+    Raises:
+        InputError: HEAD has moved on since.
+    """
+    zeros = "0" * len(base)
+    old = repository.git.text("rev-parse", "--verify", "--quiet", ref, ok=(0, 1)) or zeros
+    if old == zeros and repository.head_commit() != base:
+        raise InputError(
+            f"HEAD has moved from {base[:12]} since the patch was made",
+            hint="plan the patch again on the present commit",
+        )
+    return Target(ref, old, base, touches_tree=True, touches_index=False)
 
 
 def _check_branch_name(repository: Repository, branch: str) -> None:
@@ -164,7 +187,8 @@ def _prepare(
     }
     files = []
     if target.touches_tree:
-        files = plan_files(repository, request.changes, blobs, request.join)
+        place = Place(target.parent, request.join, has_index=target.touches_index)
+        files = plan_files(repository, request.changes, blobs, place)
     tree = write_tree(git, target.parent, blobs, folder / "index")
     if request.run_hooks:
         from refinery.codebase.hooks import run_before_commit
@@ -224,7 +248,7 @@ def _bring_along(
         elif file.step.before != file.step.after:
             image = folder / f"after-{number}"
             replace_file(repository.root, file.step.path, image, file.now)
-    if files:
+    if any(step.index_before != step.index_after for step in entry.steps):
         try:
             index.install(repository.git, entry.steps, entry.entry_id)
         finally:

@@ -169,6 +169,10 @@ class Approval:
     """Whether items the guard holds were shown and accepted."""
 
 
+WORK_TREE = "work tree"
+"""`Change.branch` of a change that was written but not committed; no branch can be called so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """An approved patch: one commit, one ledger entry."""

@@ -15,12 +15,12 @@ from pathlib import Path
 from refinery import clock
 from refinery import home as folders
 from refinery.codebase import commit as commits
-from refinery.codebase.merging import recalling, remembering
+from refinery.codebase.merging import merge_or_unpick, recalling, remembering
 from refinery.codebase.repository import Repository
 from refinery.errors import InputError, NotFoundError, RefineryError
 from refinery.model.codec import decode, encode
 from refinery.model.patch import FileChange, Patch
-from refinery.model.verdict import Change
+from refinery.model.verdict import WORK_TREE, Change
 from refinery.safety.ledger import Ledger
 from refinery.workflows import receipt as receipts
 
@@ -31,6 +31,8 @@ APPLIED = "applied"
 REDOING, REDONE = "redoing", "redone"
 BEGUN = (APPROVED, ROLLING_BACK, REDOING)
 """Kinds of entries that another one must follow."""
+TESTING, TESTED = "testing", "tested"
+"""Around a run of the user's own tests with a committed change (`user_tests`)."""
 SUBJECT_LENGTH = 72
 """Longest first line of a commit message; git's own tools cut longer ones."""
 
@@ -55,7 +57,8 @@ def commit_change(
         title: subject of the commit.
         body: why, in the commit message.
         home: the repository's `.refinery` folder.
-        branch: commit there instead of the current branch.
+        branch: commit there instead of the current branch; `WORK_TREE`: do not commit, write the
+            work tree alone.
         receipt: makes the receipt of the change, kept in `home` and named by the commit; None:
             there is no proof to keep.
 
@@ -84,7 +87,14 @@ def commit_change(
     ledger.append(APPROVED, {"change": encode(change), "digest": patch.digest})
     message = _message(title, body, trailers)
     try:
-        made = commits.apply(repository, patch, message, home / "journal", branch=branch)
+        made = commits.apply(
+            repository,
+            patch,
+            message,
+            home / "journal",
+            branch=None if branch == WORK_TREE else branch,
+            kept_as=_kept_as(change),
+        )
     except RefineryError:
         kept.unlink(missing_ok=True)
         ledger.append(ABANDONED, {"change": encode(change)})
@@ -133,7 +143,7 @@ def find(home: Path, text: str = "latest", state: str = APPLIED) -> Change:
     return fitting[0]
 
 
-def preview(repository: Repository, change: Change) -> tuple[FileChange, ...]:
+def preview(repository: Repository, home: Path, change: Change) -> tuple[FileChange, ...]:
     """What a roll-back would write, or doing again what was rolled back; changes nothing.
 
     Raises:
@@ -141,11 +151,22 @@ def preview(repository: Repository, change: Change) -> tuple[FileChange, ...]:
         RefusedError: the same words were changed since.
     """
     undone = change.commit if change.state == APPLIED else change.reverted_by or change.commit
+    if kept_as := _kept_as(change):
+        join = merge_or_unpick if change.state == APPLIED else recalling(_memory(home, change))
+        return commits.reverse_in_tree(repository, undone, kept_as, join)
     return commits.reverse(repository, undone, _other_branch(repository, change) or "HEAD")
 
 
-def rollback(repository: Repository, home: Path, change_id: str = "latest") -> Change:
+def rollback(
+    repository: Repository, home: Path, change_id: str = "latest", *, reason: str = ""
+) -> Change:
     """Take a change back as a new commit that keeps every later line of others.
+
+    Args:
+        repository: where it was committed.
+        home: the repository's `.refinery` folder.
+        change_id: id or unique prefix; default: the newest in force.
+        reason: why, for the commit message and the ledger.
 
     Raises:
         NotFoundError: no such change, or it was taken back already.
@@ -157,23 +178,29 @@ def rollback(repository: Repository, home: Path, change_id: str = "latest") -> C
             f"{change.change_id} has been rolled back already", hint="see `refinery history`"
         )
     trailers = {"Refinery-Trace": change.trace_id, "Refinery-Reverts": change.change_id}
-    message = _message(
-        f"Roll back: {change.title}", f"Takes back commit {change.commit}.", trailers
-    )
-    branch = _other_branch(repository, change)
-    commits.reverse(repository, change.commit, branch or "HEAD")
+    body = f"Takes back commit {change.commit}.\n{reason}"
+    message = _message(f"Roll back: {change.title}", body, trailers)
+    preview(repository, home, change)
     ledger = _ledger(home)
     ledger.append(ROLLING_BACK, {"change": encode(change)})
     join = remembering(_memory(home, change))
     try:
         made = commits.revert(
-            repository, change.commit, message, home / "journal", branch=branch, join=join
+            repository,
+            change.commit,
+            message,
+            home / "journal",
+            branch=_other_branch(repository, change),
+            join=join,
+            kept_as=_kept_as(change),
         )
     except RefineryError:
         ledger.append(COMMITTED, {"change": encode(change)})
         raise
     change = replace(change, state=ROLLED_BACK, reverted_by=made)
-    ledger.append(ROLLED_BACK, {"change": encode(change)})
+    ledger.append(
+        ROLLED_BACK, {"change": encode(change), **({"reason": reason} if reason else {})}
+    )
     return change
 
 
@@ -192,14 +219,19 @@ def redo(repository: Repository, home: Path, change_id: str = "latest") -> Chang
     undone = change.reverted_by
     trailers = {"Refinery-Trace": change.trace_id, "Refinery-Redoes": change.change_id}
     message = _message(f"Redo: {change.title}", f"Makes commit {change.commit} again.", trailers)
-    branch = _other_branch(repository, change)
-    commits.reverse(repository, undone, branch or "HEAD")
+    preview(repository, home, change)
     ledger = _ledger(home)
     ledger.append(REDOING, {"change": encode(change)})
     join = recalling(_memory(home, change))
     try:
         made = commits.revert(
-            repository, undone, message, home / "journal", branch=branch, join=join
+            repository,
+            undone,
+            message,
+            home / "journal",
+            branch=_other_branch(repository, change),
+            join=join,
+            kept_as=_kept_as(change),
         )
     except RefineryError:
         ledger.append(ROLLED_BACK, {"change": encode(change)})
@@ -222,13 +254,14 @@ def recover(repository: Repository, home: Path) -> list[str]:
         return said
     if ledger.repair():
         said.append("cut off the last line of the ledger, which was never written whole")
-    open_entries: dict[str, tuple[str, Change]] = {}
+    open_entries: dict[tuple[str, bool], tuple[str, Change]] = {}
     for entry in ledger.entries():
         change = decode(Change, entry.body["change"])
-        if entry.kind in BEGUN:
-            open_entries[change.change_id] = (entry.kind, change)
+        key = (change.change_id, entry.kind in (TESTING, TESTED))
+        if entry.kind in (*BEGUN, TESTING):
+            open_entries[key] = (entry.kind, change)
         else:
-            open_entries.pop(change.change_id, None)
+            open_entries.pop(key, None)
     for kind, change in open_entries.values():
         said.append(_close(repository, ledger, kind, change))
     return said
@@ -236,6 +269,12 @@ def recover(repository: Repository, home: Path) -> list[str]:
 
 def _close(repository: Repository, ledger: Ledger, kind: str, change: Change) -> str:
     """Write how a commit or a roll-back ended that was begun and never reported."""
+    if kind == TESTING:
+        ledger.append(TESTED, {"change": encode(change), "ending": "interrupted"})
+        return (
+            f"your tests of {change.change_id} were interrupted: it stays as it is; to take it "
+            f"back: refinery rollback {change.change_id}"
+        )
     if kind == APPROVED:
         made = _commit_of(repository, "Refinery-Change", change.change_id)
         if made is None:
@@ -262,7 +301,13 @@ def _close(repository: Repository, ledger: Ledger, kind: str, change: Change) ->
 
 def _other_branch(repository: Repository, change: Change) -> str | None:
     """The branch of a change when it is not the one checked out."""
-    return change.branch if change.branch not in (repository.branch(), "HEAD") else None
+    here = (repository.branch(), "HEAD", WORK_TREE)
+    return change.branch if change.branch not in here else None
+
+
+def _kept_as(change: Change) -> str | None:
+    """Name of the ref that keeps the commit of a change that is in the work tree alone."""
+    return change.change_id if change.branch == WORK_TREE else None
 
 
 def _commit_of(

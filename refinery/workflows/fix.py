@@ -24,6 +24,7 @@ from refinery.safety.seal import is_sealed, seal
 from refinery.workflows import changes, controls, repositories, traces
 from refinery.workflows import checks as expectations
 from refinery.workflows import receipt as receipts
+from refinery.workflows.test_runs import Judged
 from refinery.workflows.wiring import Workspace, connect_model, open_library, state_folder
 
 
@@ -58,6 +59,8 @@ class FixOutcome:
     decision: dict[str, Json] | None = None
     expected: Json = None
     """What became of the expectation in words, see `workflows.checks.to_document`."""
+    tests: Judged | None = None
+    """What the user's own tests said of the change; None: none ran."""
 
     @property
     def is_waiting(self) -> bool:
@@ -178,6 +181,7 @@ def to_document(outcome: FixOutcome) -> dict[str, Json]:
         "change": (
             {**encode(outcome.change), "id": outcome.change.change_id} if outcome.change else None
         ),
+        "tests": encode(outcome.tests) if outcome.tests else None,
     }
 
 

@@ -7,6 +7,7 @@ import typer
 
 from refinery.cli import fix_view, output
 from refinery.errors import ExitCode, InputError
+from refinery.model.verdict import WORK_TREE
 
 if TYPE_CHECKING:
     from refinery.workflows.fix import FixOutcome
@@ -42,6 +43,10 @@ def command(
         str | None, typer.Option(help="provider:model for the analysis; default: no model.")
     ] = None,
     branch: Annotated[str | None, typer.Option(help="Commit to this branch instead.")] = None,
+    no_commit: Annotated[
+        bool,
+        typer.Option("--no-commit", help="Write the work tree only; `rollback` still undoes it."),
+    ] = False,
     repeats: Annotated[
         int | None, typer.Option(min=1, max=100, help="Replays of each trace in each arm.")
     ] = None,
@@ -55,20 +60,34 @@ def command(
     yes: Annotated[
         bool, typer.Option("--yes", help="Approve a proven patch the guard does not hold.")
     ] = False,
+    test_command: Annotated[
+        str | None,
+        typer.Option(
+            help="Run this before and after the commit; when it fails only since, roll back. "
+            "'' runs none."
+        ),
+    ] = None,
     json_output: output.JsonOption = False,
 ) -> None:
     """Prove a fix for a failing trace, ask, and commit it."""
-    from refinery.workflows import traces
+    from refinery.workflows import traces, user_tests
     from refinery.workflows.fix import FixRequest, fix, to_document
     from refinery.workflows.fix import resume as go_on
-    from refinery.workflows.wiring import open_workspace
+    from refinery.workflows.wiring import open_workspace, state_folder
 
     if (trace is None) == (resume is None):
         raise InputError("name a trace or a session", hint="refinery fix latest-failed")
     workspace = open_workspace(repo, ctx.obj)
+    if no_commit and (branch or resume):
+        raise InputError("--no-commit goes with neither --branch nor --resume")
     if dry_run and yes:
         raise InputError("--dry-run writes nothing, so --yes has nothing to approve")
     ask = fix_view.asker(yes=yes, is_silent=json_output or dry_run)
+    is_silent = yes or json_output or dry_run
+    confirm = fix_view.confirmer(is_silent=is_silent)
+    tests = user_tests.chosen(workspace.settings, test_command, confirm, output.note)
+    if tests is not None:
+        ask = tests.asking(ask)
     if resume is not None:
         outcome = go_on(workspace, resume, ask, output.note, repository=repo)
     else:
@@ -78,11 +97,13 @@ def command(
             expectation=expect,
             checks=tuple(check or ()),
             model=model,
-            branch=branch,
+            branch=WORK_TREE if no_commit else branch,
             repeats=repeats,
             unsandboxed=unsandboxed,
         )
         outcome = fix(workspace, request, ask, output.note)
+    if tests is not None:
+        outcome = tests.judge(outcome, state_folder(outcome.repository))
     # Who was asked has seen the evidence already.
     was_asked = outcome.decision is not None and not yes and not json_output
     draw = fix_view.show_end if was_asked else fix_view.show
@@ -94,7 +115,8 @@ def command(
 def exit_code(outcome: "FixOutcome") -> ExitCode:
     """Exit code of a fix that ended without an error."""
     if outcome.change:
-        return ExitCode.DONE
+        is_undone = outcome.tests is not None and outcome.tests.rolled_back
+        return ExitCode.NEGATIVE if is_undone else ExitCode.DONE
     if outcome.chosen:
         return ExitCode.REFUSED
     return ExitCode.NEGATIVE if outcome.diagnosis.findings else ExitCode.NOTHING
