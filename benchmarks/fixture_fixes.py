@@ -26,8 +26,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.agents._model import Model, serve
+from refinery import detectors
+from refinery.agents import playbook
+from refinery.agents.playbook.missed import with_missed
+from refinery.codebase.locate import attach
 from refinery.model.failure import Finding, SourceLocation
-from refinery.model.trace import Json, Label
+from refinery.model.trace import Json, Label, Trace
 from refinery.model.verdict import ReplayResult, Verdict
 from refinery.replay.checks import evaluate, parse
 from refinery.replay.statistics import wilson
@@ -127,8 +131,14 @@ def read(folder: Path) -> Fixture:
     )
 
 
-def run(fixture: Fixture, folder: Path) -> Row:
-    """Record, fix and judge one fixture in an empty folder."""
+def run(fixture: Fixture, folder: Path, *, without_trial: bool = False) -> Row:
+    """Record, fix and judge one fixture in an empty folder.
+
+    Args:
+        fixture: which.
+        folder: where its repositories are made.
+        without_trial: stop at the hypotheses; nothing is proven then.
+    """
     row = Row(fixture.name, fixture.fault, fixture.shape, fixture.prompts)
     started = time.monotonic()
     repository = _repository(fixture, folder / "repository")
@@ -140,6 +150,9 @@ def run(fixture: Fixture, folder: Path) -> Row:
             return row
         trace = workspace.store.get_trace(failing)
         assert trace is not None
+        if without_trial:
+            _propose(row, fixture, trace, repository)
+            return row
         request = FixRequest(trace=trace, repository=repository)
         outcome = fix(
             workspace, request, lambda _: Decision("later", "benchmark"), row.notes.append
@@ -221,8 +234,23 @@ def _record(workspace: Workspace, repository: Path, fixture: Fixture, row: Row) 
     return first
 
 
-def _read_outcome(row: Row, fixture: Fixture, outcome: FixOutcome) -> None:
-    findings = outcome.diagnosis.findings
+def _propose(row: Row, fixture: Fixture, trace: Trace, repository: Path) -> None:
+    """Diagnose, locate and propose as the pipeline does."""
+    checks = [check for given in fixture.of("failing")[:1] for check in given.checks]
+    found = with_missed(detectors.diagnose(trace), trace, checks)
+    findings = attach(found.findings, trace, repository)
+    _read_places(row, fixture, findings)
+    proposed = playbook.propose(findings, trace, repository)
+    row.hypotheses = len(proposed)
+    row.strategies = sorted({h.strategy for h in proposed})
+    for one in proposed:
+        row.verdicts.append(f"{one.hypothesis_id} {one.confidence} {one.title}: {one.edits}"[:600])
+    for finding in findings:
+        places = [f"{p.file}:{p.line_start}-{p.line_end} {p.kind}" for p in _places(finding)]
+        row.notes.append(f"{finding.category} {finding.facts} {places}"[:600])
+
+
+def _read_places(row: Row, fixture: Fixture, findings: Sequence[Finding]) -> None:
     row.category = findings[0].category if findings else "none"
     best = findings[0].source if findings else None
     row.place = f"{best.file}:{best.line_start}-{best.line_end}" if best else ""
@@ -231,6 +259,10 @@ def _read_outcome(row: Row, fixture: Fixture, outcome: FixOutcome) -> None:
     places = [place for finding in findings[:3] for place in _places(finding)]
     row.file_any = any(place.file == fixture.file for place in places)
     row.line_any = any(_is_line(place, fixture) for place in places)
+
+
+def _read_outcome(row: Row, fixture: Fixture, outcome: FixOutcome) -> None:
+    _read_places(row, fixture, outcome.diagnosis.findings)
     row.hypotheses = len(outcome.hypotheses)
     row.strategies = sorted({h.strategy for h in outcome.hypotheses})
     for attempt in outcome.attempts:
@@ -280,26 +312,29 @@ def _hold_out(row: Row, fixture: Fixture, outcome: FixOutcome, folder: Path) -> 
             row.notes.append(f"with the patch, {given.input} gives {came.output or came.error}")
 
 
-def _apart(name: str, keep: Path | None) -> Row:
+def _apart(name: str, keep: Path | None, without_trial: bool) -> Row:
     """One fixture in a process of its own: base URLs live in the environment."""
     fixture = read(AGENTS / name)
     command = [sys.executable, "-m", "benchmarks.fixture_fixes", "--one", name]
     command += ["--keep", str(keep)] if keep else []
+    command += ["--without-trial"] if without_trial else []
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT_S)
+        limit_s = 150 if without_trial else TIME_LIMIT_S
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s)
+        print(f"{name}: {done.stdout.splitlines()[-1][:300]}", file=sys.stderr, flush=True)
         return Row(**json.loads(done.stdout.splitlines()[-1]))
     except (subprocess.TimeoutExpired, ValueError, IndexError) as error:
         said = done.stderr[-2_000:] if not isinstance(error, subprocess.TimeoutExpired) else "late"
         return Row(name, fixture.fault, fixture.shape, fixture.prompts, problem=said)
 
 
-def _one(name: str, keep: Path | None) -> Row:
+def _one(name: str, keep: Path | None, without_trial: bool) -> Row:
     fixture = read(AGENTS / name)
     if keep is not None:
         shutil.rmtree(keep / name, ignore_errors=True)
-        return run(fixture, keep / name)
+        return run(fixture, keep / name, without_trial=without_trial)
     with tempfile.TemporaryDirectory(prefix="fixture-") as folder:
-        return run(fixture, Path(folder))
+        return run(fixture, Path(folder), without_trial=without_trial)
 
 
 def _figure(title: str, count: int, total: int, target: str) -> dict[str, Json]:
@@ -360,14 +395,15 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--verbose", action="store_true", help="print each hypothesis too")
     parser.add_argument("--keep", type=Path, help="leave the repositories in this folder")
+    parser.add_argument("--without-trial", action="store_true", help="stop at the hypotheses")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.one:
-        print(json.dumps(asdict(_one(chosen.one, chosen.keep))))
+        print(json.dumps(asdict(_one(chosen.one, chosen.keep, chosen.without_trial))))
         return
     names = [f.name for f in fixtures() if not chosen.only or f.name in chosen.only]
     with ThreadPoolExecutor(chosen.jobs) as pool:
-        rows = list(pool.map(lambda name: _apart(name, chosen.keep), names))
+        rows = list(pool.map(lambda name: _apart(name, chosen.keep, chosen.without_trial), names))
     if chosen.json:
         print(json.dumps({"figures": summary(rows), "fixtures": [asdict(r) for r in rows]}))
         return

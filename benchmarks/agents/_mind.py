@@ -24,11 +24,7 @@ WARM = 0.3
 """Temperature above which answers vary."""
 
 _DOCUMENT = re.compile(r"<(?:document|doc|source)\b([^>]*)>(.*?)</(?:document|doc|source)>", re.S)
-_BLOCK = re.compile(
-    r"(?m)^[ \t]*(?:\[\d+\]|(?:Document|Passage|Note|Source) \d+[:.)]?|#\d+)(.*?)"
-    r"(?=^[ \t]*(?:\[\d+\]|(?:Document|Passage|Note|Source) \d+|#\d+)|\n\s*\n|\Z)",
-    re.S,
-)
+_BLOCK = re.compile(r"(?m)^[ \t]*(?:\[\d+\]|(?:Document|Passage|Note|Source) \d+[:.)]?)(.*)$")
 _DAY = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
 _EMPTY = re.compile(r"\s*(?:\[\]|\{\}|null|none|\"\"|no results?.*|not found.*)?\s*", re.I | re.S)
 _FAILED = re.compile(r"\b(?:error|failed|exception|must be|invalid|unavailable)\b", re.I)

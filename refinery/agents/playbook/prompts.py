@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from refinery.model.failure import SourceLocation
 from refinery.model.patch import Edit
 from refinery.model.trace import Json
 
+_HOLE_AT_END = re.compile(r"[}>%]\s*$")
 TEXT_FILES = (".md", ".txt", ".j2", ".jinja", ".jinja2", ".prompt", ".tmpl")
 DATA_FILES = (".yaml", ".yml", ".json", ".toml")
 
@@ -148,6 +150,7 @@ def _appended_to_value(place: SourceLocation, source: str, sentence: str) -> Edi
         return None
     end = "\n" if value.endswith("\n") else ""
     joint = "\n" if "\n" in value.strip() else " "
+    joint = "\n\n" if _HOLE_AT_END.search(value) else joint
     longer = f"{value.rstrip()}{joint}{sentence}{end}"
     return Edit("set_key", place.file, {"path": path, "value": longer})
 
@@ -216,7 +219,9 @@ def _appended_to_text(place: SourceLocation, source: str, sentence: str) -> Edit
             break
         anchor = "\n".join(lines[-back:])
     bullet = "- " if lines[-1].lstrip().startswith("- ") else ""
-    new = f"{anchor}\n{bullet}{sentence}"
+    # What is filled in may be long; the sentence must not look like a part of it.
+    gap = "\n" if _HOLE_AT_END.search(lines[-1]) else ""
+    new = f"{anchor}\n{gap}{bullet}{sentence}"
     return Edit("replace_text", place.file, {"old": anchor, "new": new})
 
 
