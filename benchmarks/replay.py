@@ -121,7 +121,7 @@ def main() -> int:
                 print(
                     f"{row.name:18}{len(row.trace.runs):6}{sum(counts.values()):7}"
                     f"{counts['exact']:7}{counts['normalised']:7}{other:7}  "
-                    + (row.outcome.divergence or "same")[:300],
+                    + str(row.outcome.divergence or "same")[:300],
                     flush=True,
                 )
                 for step in row.outcome.result.steps:

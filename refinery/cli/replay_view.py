@@ -28,10 +28,23 @@ def show_exact(outcome: "ReplayOutcome", screen: "Console") -> None:
     for warning in outcome.warnings:
         screen.print(output.safe(f"note: {warning}"))
     where = f"commit {outcome.commit[:12]}, sandbox {outcome.sandbox}"
+    screen.print(outcome.summary)
     if outcome.is_same:
         screen.print(f"same as recorded ({where})")
     else:
         screen.print(output.safe(f"differs: {outcome.divergence} ({where})"))
+        if outcome.divergence is not None:
+            _show_diff(outcome.divergence.diff, screen)
+
+
+def _show_diff(diff: str, screen: "Console") -> None:
+    """Draw a unified diff, its first lines."""
+    lines = diff.splitlines()
+    for line in lines[:_MAX_LINES]:
+        style = {"-": "red", "+": "green"}.get(line[:1])
+        screen.print(output.safe(line), style=style)
+    if len(lines) > _MAX_LINES:
+        screen.print(f"… and {len(lines) - _MAX_LINES} lines more (all with --json)")
 
 
 def show_what_if(outcome: "WhatIfOutcome", screen: "Console") -> None:

@@ -10,8 +10,9 @@ import binascii
 import json
 from dataclasses import dataclass, field
 
+from refinery.errors import InputError
 from refinery.model.trace import Json
-from refinery.replay import wire
+from refinery.replay import passage, wire
 from refinery.replay.exchange import Api, ModelRequest
 from refinery.replay.tape import NO_ANSWER, RecordedCall, WireAnswer
 
@@ -92,6 +93,23 @@ def _bytes(kept: WireAnswer, request: ModelRequest) -> HttpAnswer | None:
         return None
     headers = {"content-encoding": kept.content_encoding} if kept.content_encoding else {}
     return HttpAnswer(kept.status, kept.content_type, body, headers)
+
+
+def wire_answer(content: bytes) -> WireAnswer | None:
+    """The response in a tape of the recording gateway (`passage`); None when it is not whole."""
+    try:
+        response = passage.read_tape(content)["response"]
+        if response is None or response["is_cut"] or response.get("is_withheld"):
+            return None
+        headers = [(str(name), str(value)) for name, value in response["headers"]]
+        body = b"".join(piece for _, piece in response["pieces"])
+        coding = "" if response["is_redacted"] else passage.header(headers, "content-encoding")
+        kind = passage.header(headers, "content-type") or wire.JSON_TYPE
+        return WireAnswer(
+            int(response["status"]), kind, coding or "", base64.b64encode(body).decode()
+        )
+    except (InputError, KeyError, TypeError, ValueError):
+        return None
 
 
 def of_description(call: RecordedCall, reply: Json) -> Json:

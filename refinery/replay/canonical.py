@@ -43,6 +43,8 @@ _EPOCH = re.compile(r"(?<![\w.-])(\d{10})(?:\d{3}|\d{6}|\d{9}|\.\d{1,9})?(?![\w.
 _TIME = re.compile(
     r"\b(\d{4}-\d{2}-\d{2})(?:[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
 )
+ALL_TIMES = -1
+"""As `Fresh.clock_ns`: every time is the clock's."""
 _NEAR_S = 36 * 3600
 """A time this near to the run's own start is the clock, not data; covers every time zone."""
 _TOKEN = re.compile(r"\[redacted ([a-z_]{1,40}) [0-9a-f]{1,64}\]")
@@ -132,6 +134,19 @@ def turns_of_run(run: Run) -> list[Json]:
         inputs = {**inputs, "input": [{"role": "user", "content": asked}]}
     spoken = messages_in(Run("", "", inputs=inputs if inputs else run.inputs))
     return [*_turns(spoken), *attachments(inputs)]
+
+
+def document_of_request(request: ModelRequest) -> dict[str, Json]:
+    """All that is compared of a request, to be shown: its fields and its conversation."""
+    fields, _ = _fields(request.params, request.tools, request.model)
+    shown: dict[str, Json] = without_secrets({**fields, "messages": turns_of_request(request)})
+    return shown
+
+
+def document_of_run(run: Run) -> dict[str, Json]:
+    """The same of a recorded call."""
+    form = of_run(run, Fresh(0))
+    return {**form.fields, "messages": turns_of_run(run)}
 
 
 def _texts(asked: Json) -> list[Json]:
@@ -253,6 +268,8 @@ def _noon(date: str) -> float:
 
 
 def _is_near(seconds: float, fresh: Fresh) -> bool:
+    if fresh.clock_ns == ALL_TIMES:
+        return True
     times = (fresh.clock_ns, fresh.also_ns)
     return any(at and abs(seconds - at / 1e9) <= _NEAR_S for at in times)
 

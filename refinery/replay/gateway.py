@@ -171,6 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
             request, raw = varied.sent, json.dumps(varied.sent.body).encode()
         found = session.find(request, is_varied=varied is not None, attempt=self._attempt())
         if found is None:
+            session.miss(request)
             self._live(session, api, raw, request.model, varied)
             return
         self._recorded(found[0], request)
@@ -184,6 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         found = session.find(request, attempt=self._attempt())
         if found is None or (found[0].reply and not wire.is_body(request.api, found[0].body)):
+            session.miss(request)
             self._live(session, None, raw, request.model)
         else:
             self._recorded(found[0], request)
@@ -227,7 +229,7 @@ class _Handler(BaseHTTPRequestHandler):
         varied: Varied | None = None,
     ) -> None:
         """Ask the agent's own model; without one the step stays unanswered."""
-        upstream = session.rules.upstream
+        upstream = session.upstream
         headers = {key.lower(): value for key, value in self.headers.items()}
         reason = "no live model may be asked"
         if upstream is not None:

@@ -22,7 +22,7 @@ from refinery.recorders.spool_file import Reader, spool_files
 from refinery.replay.gateway import Gateway
 from refinery.replay.live_answers import Lane
 from refinery.replay.program import Agent, Code, Place, complaint, execute, prepared
-from refinery.replay.session import Rules, Session
+from refinery.replay.session import Missed, Rules, Session
 from refinery.replay.tape import RecordedResult, Tape
 from refinery.replay.variation import Variation
 from refinery.replay.varying import Recorded, Varied
@@ -53,6 +53,8 @@ class Batch:
     """How many of the last cases ask the live model also what was recorded."""
     name: str = ""
     """The arm it is run for; keeps live answers of arms apart."""
+    before: tuple[Tape, ...] = ()
+    """Earlier turns of the same conversation, run first in each case's process."""
     variations: tuple[tuple[Variation, Recorded] | None, ...] = ()
     """How the requests of each case are changed; a case without one asks no live model. Empty:
     no request of any case is changed."""
@@ -65,6 +67,10 @@ class Replayed:
     result: ReplayResult
     learnt: dict[str, dict[str, Json]]
     """Fields the program sent for recorded calls, by run id."""
+    unmatched: Json = None
+    """The first tool call or retrieval that was not recorded: kind, name and arguments."""
+    missed: Missed | None = None
+    """The first model request that was not recorded."""
     varied: tuple[Varied, ...] = ()
     """Requests that were changed before they were looked up, in order."""
 
@@ -106,9 +112,16 @@ def replay(batch: Batch) -> list[Replayed]:
         return []
     with prepared(batch.agent, batch.code) as place, Gateway(place.socket) as gateway:
         opened = [gateway.open(tape, rules) for tape, rules in _with_rules(batch)]
-        nonce = secrets.token_hex(16)
+        nonces = [secrets.token_hex(16) for _ in opened]
         tokens = [token for token, _ in opened]
-        job = _job(batch, place, tokens, nonce) | {"port": gateway.port}
+        turns = [
+            [_case(0, tape, gateway.open(tape, batch.rules)[0]) for tape in batch.before]
+            for _ in tokens
+        ]
+        job = _job(batch, place, tokens, nonces) | {"port": gateway.port}
+        job["cases"] = [
+            {**case, "before": earlier} for case, earlier in zip(job["cases"], turns, strict=True)
+        ]
         (place.work / "job.json").write_text(json.dumps(job), encoding="utf-8")
         rounds = -(-len(batch.tapes) // _AT_ONCE)
         finished = execute(
@@ -120,7 +133,7 @@ def replay(batch: Batch) -> list[Replayed]:
         )
         why = complaint(finished)
         return [
-            _replayed(place, index, session, nonce, why)
+            _replayed(place, index, session, nonces[index], why)
             for index, (_, session) in enumerate(opened)
         ]
 
@@ -142,27 +155,16 @@ def _with_rules(batch: Batch) -> list[tuple[Tape, Rules]]:
     return found
 
 
-def _job(batch: Batch, place: Place, tokens: Sequence[str], nonce: str) -> dict[str, Json]:
+def _job(
+    batch: Batch, place: Place, tokens: Sequence[str], nonces: Sequence[str]
+) -> dict[str, Json]:
     """What the child is told; keys and recorded model replies are not among it."""
     first = batch.tapes[0]
     cases = [
-        {
-            "index": index,
-            "token": token,
-            "argument": require_entry(tape).argument,
-            "tools": [_served(result) for result in tape.tools],
-            "retrievals": [_served(result) for result in tape.retrievals],
-            "trace_id": tape.trace_id,
-            "start_ns": tape.start_ns,
-            "moments": codec.encode(tape.moments),
-            "draws": tape.draws,
-            "drawn": list(tape.drawn),
-            "known": list(tape.known),
-        }
-        for index, (tape, token) in enumerate(zip(batch.tapes, tokens, strict=True))
+        {**_case(index, tape, token), "nonce": nonce}
+        for index, (tape, token, nonce) in enumerate(zip(batch.tapes, tokens, nonces, strict=True))
     ]
     return {
-        "nonce": nonce,
         "code": str(place.code),
         "folder": str(PurePosixPath(first.folder)),
         "work": str(place.work),
@@ -171,6 +173,23 @@ def _job(batch: Batch, place: Place, tokens: Sequence[str], nonce: str) -> dict[
         "touched": list(batch.touched),
         "live": list(batch.agent.live),
         "cases": cases,
+    }
+
+
+def _case(index: int, tape: Tape, token: str) -> dict[str, Json]:
+    """What the child is told of one recorded run."""
+    return {
+        "index": index,
+        "token": token,
+        "argument": require_entry(tape).argument,
+        "tools": [_served(result) for result in tape.tools],
+        "retrievals": [_served(result) for result in tape.retrievals],
+        "trace_id": tape.trace_id,
+        "start_ns": tape.start_ns,
+        "moments": codec.encode(tape.moments),
+        "draws": tape.draws,
+        "drawn": list(tape.drawn),
+        "known": list(tape.known),
     }
 
 
@@ -209,7 +228,7 @@ def _replayed(place: Place, index: int, session: Session, nonce: str, why: str) 
         duration_ms=_duration_ms(runs),
         replayed=[codec.encode_run(run) for run in runs] or None,
     )
-    return Replayed(result, session.learnt, session.varied)
+    return Replayed(result, session.learnt, told.get("unmatched"), session.missed, session.varied)
 
 
 def _read_result(path: Path, nonce: str) -> dict[str, Any]:

@@ -34,8 +34,20 @@ class Rules:
     """Whether recorded requests are asked of the live model too, to see what it says today."""
     upstream: Lane | None = None
     """Whom to ask for requests that were not recorded; None: nobody."""
+    live_from_ns: int | None = None
+    """Calls recorded from then on (nanoseconds UTC) are asked of `upstream`; None: none."""
     variation: tuple[Variation, Recorded] | None = None
     """How requests are changed before they are looked up, and what was recorded; None: not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A request that was not recorded."""
+
+    expected: str | None
+    """Run id of the recorded call that was next; None: all had been made."""
+    got: dict[str, Json]
+    """The request as it is compared, see `canonical.document`."""
 
 
 class Session:
@@ -48,6 +60,10 @@ class Session:
         self._lock = threading.Lock()
         self._served: set[str] = set()
         self._steps: list[tuple[int, StepFidelity]] = []
+        self.missed: Missed | None = None
+        """The first request that was not recorded."""
+        self._is_past = False
+        """Whether a call recorded after `Rules.live_from_ns` has been asked for."""
         self._tried: dict[str, tuple[RecordedCall, StepFidelity]] = {}
         """What the latest request of a conversation was given, for its repeated attempts."""
         self.learnt: dict[str, dict[str, Json]] = {}
@@ -77,6 +93,29 @@ class Session:
         """Keep one step."""
         with self._lock:
             self._steps.append((clock.now_ns(), step))
+
+    @property
+    def upstream(self) -> Lane | None:
+        """Whom to ask now for what was not recorded; None: nobody."""
+        start_ns = self.rules.live_from_ns
+        if start_ns is None:
+            return self.rules.upstream
+        with self._lock:
+            before = {call.run_id for call in self.tape.calls if call.start_ns < start_ns}
+            return self.rules.upstream if self._is_past or before <= self._served else None
+
+    def miss(self, request: ModelRequest) -> None:
+        """Keep the first request that was not recorded, and which one was next."""
+        got = canonical.document_of_request(request)
+        is_embedding = request.api is Api.OPENAI_EMBEDDINGS
+        with self._lock:
+            waiting = (
+                call.run_id
+                for call in self.tape.calls
+                if call.run_id not in self._served
+                and (call.interface == Api.OPENAI_EMBEDDINGS) == is_embedding
+            )
+            self.missed = self.missed or Missed(next(waiting, None), got)
 
     def vary(self, request: ModelRequest | Run) -> Varied | None:
         """Change a request as the case's variation says; None when it stays as it is.
@@ -117,9 +156,19 @@ class Session:
             found = self._equal(asked)
             if found is None or (is_varied and not _is_surely(found[0], asked)):
                 return None
+            if self._is_live(found[0]):
+                return None
             served = self._serve(found[0], asked, is_exact=found[1])
             self._tried[asked.exact] = served
             return served
+
+    def _is_live(self, call: RecordedCall) -> bool:
+        """Whether a recorded call is asked anew; from then on all are."""
+        start_ns = self.rules.live_from_ns
+        if start_ns is None or self.rules.upstream is None:
+            return False
+        self._is_past = self._is_past or call.start_ns >= start_ns
+        return self._is_past
 
     def _canonical(self, request: ModelRequest | Run) -> Canonical:
         fresh = Fresh(self.tape.start_ns, self._known, clock.now_ns())

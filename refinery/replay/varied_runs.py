@@ -35,7 +35,7 @@ def as_sent(
         tape: what the replay was answered from.
         steps: what each request was given.
     """
-    fresh = Fresh(clock.now_ns(), frozenset(tape.known))
+    fresh = Fresh(tape.start_ns, frozenset(tape.known), clock.now_ns())
     changed = [(canonical.of_request(one.asked, fresh), one) for one in varied]
     given = {s.recorded_run_id for s in steps if s.fidelity in _RECORDED}
     served = [(call.request, call) for call in tape.calls if call.run_id in given]

@@ -1,20 +1,25 @@
 """Runs a recorded trace again, unpatched and from its tape alone, and compares the two."""
 
+import sys
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from refinery.codebase.repository import Repository
 from refinery.errors import InputError
+from refinery.model import codec
 from refinery.model.codec import encode
-from refinery.model.trace import Json, RunStatus, Trace
+from refinery.model.trace import EntryPoint, Json, Trace
 from refinery.model.verdict import Fidelity, ReplayResult
-from refinery.replay import compare
-from refinery.replay.configure import configure
+from refinery.replay import divergence
+from refinery.replay.answers import wire_answer
+from refinery.replay.configure import LIVE_REQUESTS, configure
+from refinery.replay.divergence import Divergence
 from refinery.replay.program import Code
 from refinery.replay.runner import Batch, replay, require_entry
 from refinery.replay.session import Rules
 from refinery.replay.tape import Tape, with_entry
-from refinery.workflows import repositories
+from refinery.workflows import repositories, turns
 from refinery.workflows.wiring import Workspace
 
 
@@ -43,7 +48,7 @@ class ReplayOutcome:
     """The commit whose code ran."""
     sandbox: str
     """Tier that held it."""
-    divergence: str | None
+    divergence: Divergence | None
     """The first thing that is not as recorded; None when nothing differs."""
     warnings: tuple[str, ...] = ()
 
@@ -51,6 +56,13 @@ class ReplayOutcome:
     def is_same(self) -> bool:
         """Whether the replay ended as the recording did, with the same result."""
         return self.divergence is None
+
+    @property
+    def summary(self) -> str:
+        """How many steps were answered how, e.g. `3 exact, 1 normalised`."""
+        counts = Counter(step.fidelity for step in self.result.steps)
+        told = [f"{counts[one]} {one.value}" for one in Fidelity if counts[one]]
+        return ", ".join(told) or "no steps"
 
 
 def replay_trace(
@@ -64,54 +76,71 @@ def replay_trace(
         request: where its code is, and what may differ; default: nothing.
 
     Raises:
-        InputError: the trace names no entry point, or its code or repository cannot be read.
+        InputError: the trace names no entry point, its code or repository cannot be read, or it
+            has no such step.
         RefusedError: no sandbox holds here.
     """
     request = request or ReplayRequest()
     settings = workspace.settings
-    tape = Tape.from_trace(with_entry(trace, settings.values.agent.entrypoint))
+    tape = _tape(workspace, trace, settings.values.agent.entrypoint)
     entry = require_entry(tape)
     found = Repository.open(repositories.choose(request.repository, trace))
+    start = turns.step(trace, request.from_step) if request.from_step else None
     configured = configure(
-        settings, found.root, allow_unsandboxed=request.unsandboxed, live_requests=0
+        settings,
+        found.root,
+        allow_unsandboxed=request.unsandboxed,
+        live_requests=LIVE_REQUESTS if start else 0,
     )
-    warnings = list(configured.warnings)
+    warnings = [*configured.warnings, *differing_interpreter(entry, configured.agent.python)]
     commit = entry.commit
     if commit is None:
         commit = found.head_commit()
         warnings.append(f"the recording names no commit: replayed at {commit[:12]}")
     agent = replace(configured.agent, live=())
     rules = request.rules or Rules(is_unchanged=entry.commit is not None)
-    batch = Batch(agent, Code(commit, entry.dirty_diff), (tape,), rules=rules)
-    result = replay(batch)[0].result
+    if start is not None:
+        rules = replace(rules, live_from_ns=start.start_ns)
+        if agent.upstream is None:
+            warnings.append("no model is configured: what follows the step comes from the tape")
+    before = turns.before(workspace.store, trace)
+    earlier = tuple(_tape(workspace, one, settings.values.agent.entrypoint) for one in before)
+    if earlier:
+        warnings.append(f"replayed after {len(earlier)} earlier turns of its conversation")
+    code = Code(commit, entry.dirty_diff)
+    replayed = replay(Batch(agent, code, (tape,), rules=rules, before=earlier))[0]
+    runs = [codec.decode_run(run) for run in replayed.result.replayed or ()]
+    functions = divergence.functions(trace, tape, runs)
+    result = replace(replayed.result, steps=(*replayed.result.steps, *functions))
     return ReplayOutcome(
         trace_id=trace.trace_id,
         result=result,
         commit=commit,
         sandbox=agent.tier,
-        divergence=_divergence(trace, tape, result),
+        divergence=divergence.first(trace, tape, replayed),
         warnings=tuple(warnings),
     )
 
 
-def _divergence(trace: Trace, tape: Tape, result: ReplayResult) -> str | None:
-    """The first step without an answer, else another end, else another result."""
-    step = next((s for s in result.steps if s.fidelity is Fidelity.UNANSWERED), None)
-    if step:
-        return f"{step.kind} {step.name} was not recorded like this: {step.detail}"
-    if trace.status is RunStatus.ERROR:
-        error = trace.root.error if trace.root else None
-        if error is None:
-            return None if result.status == "error" else f"the replay ended as {result.status}"
-        wanted = f"{error.type}: {error.message}"
-        if result.status == "error" and compare.is_same_error(tape, wanted, result.error or ""):
-            return None
-        return (
-            f"recorded error {wanted[:300]!r}, replayed {(result.error or result.status)[:300]!r}"
-        )
-    if result.status != "ok":
-        return f"the replay ended as {result.status}: {result.error or 'no reason given'}"
-    return compare.difference(tape, result.output)
+def _tape(workspace: Workspace, trace: Trace, entrypoint: str | None) -> Tape:
+    """The tape of a trace, with the bytes that were kept of its calls."""
+    made = Tape.from_trace(with_entry(trace, entrypoint))
+    kept = {run.run_id: run.raw_ref for run in trace.runs if run.raw_ref}
+    calls = []
+    for call in made.calls:
+        reference = kept.get(call.run_id)
+        content = workspace.store.get_blob(reference) if reference else None
+        calls.append(replace(call, wire=wire_answer(content)) if content else call)
+    return replace(made, calls=tuple(calls))
+
+
+def differing_interpreter(entry: EntryPoint, python: Path | None) -> list[str]:
+    """What to tell when another interpreter runs the agent than did when it was recorded."""
+    used = str(python or sys.executable)
+    if entry.python is None or entry.python == used:
+        return []
+    gone = "" if Path(entry.python).exists() else ", which is gone"
+    return [f"recorded with {entry.python}{gone}; replayed with {used}"]
 
 
 def to_document(outcome: ReplayOutcome) -> dict[str, Json]:
@@ -120,7 +149,8 @@ def to_document(outcome: ReplayOutcome) -> dict[str, Json]:
     return {
         "trace_id": outcome.trace_id,
         "same": outcome.is_same,
-        "divergence": outcome.divergence,
+        "divergence": encode(outcome.divergence) if outcome.divergence else None,
+        "summary": outcome.summary,
         "status": result.status,
         "output": result.output,
         "error": result.error,

@@ -96,7 +96,7 @@ def recorded(project: Path, said: str, answer: str) -> Trace:
 def test_a_result_that_differs_is_named(workspace: Workspace, project: Path) -> None:
     outcome = replay_trace(workspace, recorded(project, "hi", "something else"))
 
-    assert outcome.divergence == 'output: recorded "hello", replayed "something else"'
+    assert str(outcome.divergence) == 'output: recorded "hello", replayed "something else"'
 
 
 def test_a_request_that_differs_is_named_and_nobody_is_asked(
@@ -107,7 +107,7 @@ def test_a_request_that_differs_is_named_and_nobody_is_asked(
         outcome = replay_trace(workspace, recorded(project, "another question", "hello"))
 
     assert outcome.divergence is not None
-    assert outcome.divergence.startswith("llm m was not recorded like this")
+    assert outcome.divergence.message.startswith("llm m was not recorded like this")
     assert server.requests == []
 
 
@@ -123,7 +123,7 @@ def test_a_recorded_error_must_come_back(workspace: Workspace, project: Path) ->
     assert again.result.status == "error"
     assert "Error code: 409" in str(again.result.error)
     assert gone.divergence is not None
-    assert gone.divergence.startswith("recorded error 'APIStatusError: Error code: 409")
+    assert gone.divergence.message.startswith("recorded error 'APIStatusError: Error code: 409")
 
 
 def test_a_fetched_trace_is_replayed_from_the_configured_entry_point(

@@ -187,23 +187,16 @@ def _spawn(job: dict[str, Any], case: dict[str, Any]) -> int:
 
 def _run_case(process: Process, case: dict[str, Any]) -> None:
     """Run the agent once and write what came of it."""
-    assert process.target is not None
+    for earlier in case.get("before") or ():
+        _run_once(process, earlier, Steps())  # leaves the conversation's state as it was
     steps = Steps()
-    process.redirect.begin(case["token"])
-    process.redirect.refused.clear()
-    process.models.log = steps.log
-    process.stand_ins.begin(case, steps.log)
     os.environ["REFINERY_RECORD"] = "1"
     os.environ["REFINERY_SPOOL"] = str(Path(process.job["work"], "spool", str(case["index"])))
     from refinery.recorders import switch
 
     switch.record()
-    chance = RecordedDraws(
-        case.get("draws") or {}, case.get("drawn") or (), case["trace_id"], process.clock
-    )
-    process.clock.begin(case["start_ns"], case["moments"])
     try:
-        outcome = entry.run_one(process.target, case["argument"], chance)
+        outcome = _run_once(process, case, steps)
     finally:
         switch.stop()
     told = outcome.error or {}
@@ -222,6 +215,23 @@ def _run_case(process: Process, case: dict[str, Any]) -> None:
     )
 
 
+def _run_once(process: Process, case: dict[str, Any], steps: Steps) -> entry.Outcome:
+    """Run the agent with the tape of one recorded run."""
+    assert process.target is not None
+    for other in process.job["cases"]:
+        if other is not case:
+            other.clear()  # the agent must not find what would let it write another's result
+    process.redirect.begin(case["token"])
+    process.redirect.refused.clear()
+    process.models.log = steps.log
+    process.stand_ins.begin(case, steps.log)
+    chance = RecordedDraws(
+        case.get("draws") or {}, case.get("drawn") or (), case["trace_id"], process.clock
+    )
+    process.clock.begin(case["start_ns"], case["moments"])
+    return entry.run_one(process.target, case["argument"], chance)
+
+
 def _result_path(job: dict[str, Any], case: dict[str, Any]) -> Path:
     return Path(job["work"], "results", f"{case['index']}.json")
 
@@ -230,7 +240,7 @@ def _write(job: dict[str, Any], case: dict[str, Any], result: dict[str, Any]) ->
     """Write a result whole or not at all."""
     target = _result_path(job, case)
     draft = target.with_suffix(f".{os.getpid()}")
-    whole = {"nonce": job["nonce"], **result}
+    whole = {"nonce": case["nonce"], **result}
     draft.write_text(json.dumps(whole, ensure_ascii=False, default=str), "utf-8", "replace")
     draft.replace(target)
 
