@@ -37,20 +37,22 @@ class Attempt:
 
 
 def best(attempts: Iterable[Attempt]) -> Attempt | None:
-    """The attempt to put up for approval; None when no trial showed an improvement.
+    """The attempt to put up for approval; None when no trial showed an improvement."""
+    return next(iter(ranked(attempts)), None)
 
-    A better verdict wins, then a patch the guard does not hold, then the likelier hypothesis by
-    its rank, so that the order in which trials finish does not matter.
+
+def ranked(attempts: Iterable[Attempt]) -> list[Attempt]:
+    """The attempts whose trial showed an improvement, best first.
+
+    A better verdict wins, then a patch the guard does not hold, then the smaller patch, then the
+    likelier hypothesis by its rank, so that the order in which trials finish does not matter.
     """
-    proven = [a for a in attempts if a.trial and a.trial.verdict in _VERDICT_ORDER]
-    if not proven:
-        return None
 
-    def rank(attempt: Attempt) -> tuple[int, int, int, str]:
+    def rank(attempt: Attempt) -> tuple[int, int, int, int, str]:
         trial, guard = attempt.trial, attempt.guard
         verdict = _VERDICT_ORDER.index(trial.verdict) if trial else len(_VERDICT_ORDER)
         held = int(guard is not None and guard.outcome is Outcome.HOLD)
         number = attempt.hypothesis.hypothesis_id
-        return verdict, held, len(number), number
+        return verdict, held, attempt.changed_lines, len(number), number
 
-    return min(proven, key=rank)
+    return sorted((a for a in attempts if a.trial and a.trial.verdict in _VERDICT_ORDER), key=rank)

@@ -167,6 +167,7 @@ def prove(parts: Parts, state: FixState) -> FixState:
         say=parts.say,
         state=state,
         categories=tuple(dict.fromkeys(f.category for f in found.findings)),
+        review=lambda patch: _review(parts, state, patch),
         judge=parts.judge,
     )
     tried = proof.run(task, attempts)
@@ -175,7 +176,7 @@ def prove(parts: Parts, state: FixState) -> FixState:
     proven: FixState = {
         "attempts": [encode(attempt) for attempt in tried.attempts],
         "chosen": name,
-        "exchanges": [encode(item) for item in tried.exchanges_of(name)] if name else [],
+        "exchanges": [encode(item) for item in tried.exchanges_of(chosen)] if chosen else [],
     }
     return {**proven, "proof_seal": seal(proof_of({**state, **proven}))}
 

@@ -1,25 +1,36 @@
-"""Tries the attempts of a fix: one shared unpatched arm, then each patch, two at a time."""
+"""Tries the attempts of a fix: shared arms without a patch, then each patch, two at a time.
+
+The best one is made as small as its evidence allows, and confirmed on traces it was not chosen on.
+"""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from refinery.agents.attempt import Attempt
+from refinery.agents.attempt import Attempt, ranked
 from refinery.agents.state import FixState
 from refinery.codebase.repository import Repository
+from refinery.codebase.scan import SourceTree
 from refinery.detectors import observe
+from refinery.model.patch import Patch
 from refinery.model.trace import Trace
-from refinery.model.verdict import Trial
-from refinery.replay import checks, configure
+from refinery.model.verdict import GuardReport, Outcome, Trial
+from refinery.replay import affected, arms, checks, configure, spending
 from refinery.replay.cases import Case, TrialRequest
-from refinery.replay.judging import UNPATCHED
+from refinery.replay.judging import HELPFUL, NO_OP, UNPATCHED
 from refinery.replay.live_answers import Exchange
-from refinery.replay.trial import Baseline, arm_name, baseline, run_trial
+from refinery.replay.minimise import minimise
+from refinery.replay.spending import Metered
+from refinery.replay.trial import Baseline, arm_name, baseline, confirm, run_trial
 from refinery.replay.upstream import Upstream
 from refinery.settings import Settings
 
 AT_ONCE = 2
 """Trials that run side by side; each replays in a process of its own."""
+AFFECTED_SHARE = 8
+"""One of so many replays of a trial may go to each arm's traces that a patch can change."""
+SPLIT_FROM = 4
+"""Failing traces from which on some are held out to confirm the winner; chosen by us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +44,8 @@ class Proof:
     state: FixState
     categories: tuple[str, ...]
     """Categories of the findings: what a fix must remove when the user named no checks."""
+    review: Callable[[Patch], GuardReport]
+    """What the guard says of a patch."""
     judge: checks.Judge | None = None
     """Who evaluates checks of kind `judge`."""
 
@@ -45,10 +58,12 @@ class Proven:
     exchanges: tuple[Exchange, ...] = ()
     """What live models answered, all arms together."""
 
-    def exchanges_of(self, chosen: str) -> list[Exchange]:
-        """Those of the unpatched arms and of one attempt's."""
-        arms = (UNPATCHED, arm_name(chosen))
-        return [item for item in self.exchanges if item.lane.startswith(arms)]
+    def exchanges_of(self, chosen: Attempt) -> list[Exchange]:
+        """Those of the arms without a patch and of one attempt's."""
+        plan = chosen.trial.facts.get("plan") if chosen.trial else None
+        lane = plan.get("lane") if isinstance(plan, dict) else None
+        own = arm_name(str(lane or chosen.hypothesis.hypothesis_id))
+        return [e for e in self.exchanges if arms.lane_of(e.lane) in (UNPATCHED, NO_OP, own)]
 
 
 def run(proof: Proof, attempts: Sequence[Attempt]) -> Proven:
@@ -61,18 +76,25 @@ def run(proof: Proof, attempts: Sequence[Attempt]) -> Proven:
     provable = [attempt for attempt in attempts if attempt.is_provable]
     if not provable:
         return Proven(tuple(attempts))
-    shared = _request(proof, provable)
+    whole = _request(proof, provable)
+    shared = replace(whole, held_out=(), held_controls=())
     proof.say(
         f"replaying {len(shared.failing)} failing and {len(shared.controls)} passing traces "
         f"without a patch (sandbox: {shared.agent.tier})"
     )
     base = baseline(shared)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        trials = pool.map(lambda attempt: _try(proof, shared, base, attempt), provable)
-        tried = {attempt.hypothesis.hypothesis_id: attempt for attempt in trials}
-    done = tuple(tried.get(a.hypothesis.hypothesis_id, a) for a in attempts)
+        tried = list(pool.map(lambda attempt: _try(proof, shared, base, attempt), provable))
+    tried = _settle(proof, whole, base, tried)
+    by_name = {attempt.hypothesis.hypothesis_id: attempt for attempt in tried}
+    done = tuple(by_name.get(a.hypothesis.hypothesis_id, a) for a in attempts)
     asked = shared.agent.upstream
-    return Proven(done, asked.log.exchanges if isinstance(asked, Upstream) else ())
+    log = (
+        asked.asked.log
+        if isinstance(asked, Metered) and isinstance(asked.asked, Upstream)
+        else None
+    )
+    return Proven(done, log.exchanges if log else ())
 
 
 def _try(proof: Proof, shared: TrialRequest, base: Baseline, attempt: Attempt) -> Attempt:
@@ -82,13 +104,61 @@ def _try(proof: Proof, shared: TrialRequest, base: Baseline, attempt: Attempt) -
     return replace(attempt, trial=_slim(trial))
 
 
+def _settle(
+    proof: Proof, whole: TrialRequest, base: Baseline, tried: Sequence[Attempt]
+) -> list[Attempt]:
+    """Make the best attempt small and confirm it; when it falls, go on with the next one."""
+    found = {attempt.hypothesis.hypothesis_id: attempt for attempt in tried}
+    for attempt in ranked(tried):
+        settled = _confirmed(whole, _smallest(proof, whole, base, attempt))
+        found[settled.hypothesis.hypothesis_id] = settled
+        if settled.trial and settled.trial.verdict in HELPFUL:
+            break
+        proof.say(f"{settled.hypothesis.hypothesis_id}: not confirmed on held-out traces")
+    return list(found.values())
+
+
+def _smallest(proof: Proof, whole: TrialRequest, base: Baseline, attempt: Attempt) -> Attempt:
+    assert attempt.trial is not None
+    name = attempt.hypothesis.hypothesis_id
+    request = replace(
+        whole, hypothesis_id=name, patch=attempt.patch, held_out=(), held_controls=()
+    )
+
+    def allows(patch: Patch) -> bool:
+        return proof.review(patch).outcome is not Outcome.BLOCK
+
+    left = minimise(request, attempt.trial, base, allows)
+    if left.dropped:
+        dropped = ", ".join(map(str, left.dropped))
+        proof.say(f"{name}: holds without {dropped}, which {_is_are(left.dropped)} dropped")
+        guard = proof.review(left.patch)
+        return replace(attempt, patch=left.patch, guard=guard, trial=_slim(left.trial))
+    return replace(attempt, trial=_slim(left.trial))
+
+
+def _is_are(items: Sequence[object]) -> str:
+    return "is" if len(items) == 1 else "are"
+
+
+def _confirmed(whole: TrialRequest, attempt: Attempt) -> Attempt:
+    assert attempt.trial is not None
+    if not whole.held_out:
+        return attempt
+    name = attempt.hypothesis.hypothesis_id
+    plan = attempt.trial.facts.get("plan")
+    lane = str(plan.get("lane") or "") if isinstance(plan, dict) else ""
+    request = replace(whole, hypothesis_id=name, patch=attempt.patch, lane=lane)
+    return replace(attempt, trial=_slim(confirm(request, attempt.trial)))
+
+
 def _slim(trial: Trial) -> Trial:
     """The trial without the replayed runs, which would swell every checkpoint."""
-    arms = tuple(
+    slim = tuple(
         replace(arm, results=tuple(replace(r, replayed=None) for r in arm.results))
         for arm in trial.arms
     )
-    return replace(trial, arms=arms)
+    return replace(trial, arms=slim)
 
 
 def _request(proof: Proof, attempts: Sequence[Attempt]) -> TrialRequest:
@@ -99,26 +169,77 @@ def _request(proof: Proof, attempts: Sequence[Attempt]) -> TrialRequest:
     )
     for warning in configured.warnings:
         proof.say(warning)
-    touched = {c.path for a in attempts if a.patch for c in a.patch.changes}
-    wanted = tuple(checks.parse(text) for text in state["checks"])
-    failing = Case(proof.load_trace(state["trace_id"]), wanted, proof.categories)
-    labelled = state["control_checks"]
-    controls = tuple(
-        Case(
-            proof.load_trace(trace_id),
-            tuple(checks.parse(text) for text in labelled.get(trace_id, ())),
-        )
-        for trace_id in state["control_ids"]
-    )
+    agent = configured.agent
+    if agent.upstream is not None:
+        metered = spending.Metered(agent.upstream, state.get("budget_usd"))
+        agent = replace(agent, upstream=metered)
+    failing = _split(_failing(proof))
+    controls = _controls(proof, attempts)
+    held = controls[: len(controls) // 2] if failing[1] else ()
     return TrialRequest(
         hypothesis_id="",
         patch=None,
-        failing=(failing,),
-        controls=controls,
-        agent=configured.agent,
+        failing=failing[0],
+        held_out=failing[1],
+        controls=controls[len(held) :],
+        held_controls=held,
+        agent=agent,
         base_commit=state["base_commit"],
         repeats=state["repeats"],
         observe=observe,
         judge=proof.judge,
-        touched=tuple(sorted(touched)),
+        touched=tuple(sorted({c.path for a in attempts if a.patch for c in a.patch.changes})),
+        patches=len(attempts),
+        max_runs=state["max_runs"],
+        seed=state["seed"],
+        say=proof.say,
+    )
+
+
+def _failing(proof: Proof) -> list[Case]:
+    """The failing traces; each is held against its own checks, or the first one's."""
+    state = proof.state
+    own = {state["trace_id"]: state["checks"], **state["failing_checks"]}
+    return [
+        Case(
+            proof.load_trace(trace_id),
+            tuple(checks.parse(text) for text in own.get(trace_id) or ()),
+            proof.categories,
+        )
+        for trace_id in state["failing_ids"]
+    ]
+
+
+def _split(cases: Sequence[Case]) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
+    """Those a patch is chosen on, and those it is confirmed on: every second, when enough."""
+    if len(cases) < SPLIT_FROM:
+        return tuple(cases), ()
+    return tuple(cases[::2]), tuple(cases[1::2])
+
+
+def _controls(proof: Proof, attempts: Sequence[Attempt]) -> tuple[Case, ...]:
+    """Passing traces some patch can change, and some of the others, drawn at random."""
+    state, most = proof.state, proof.settings.values.replay.max_controls
+    pool = [proof.load_trace(trace_id) for trace_id in state["control_ids"]]
+    changes = [change for a in attempts if a.patch for change in a.patch.changes]
+    touch = affected.touch(SourceTree(proof.repository.root), changes, pool)
+    chosen = affected.choose(
+        touch,
+        pool,
+        most=max(most, state["max_runs"] // AFFECTED_SHARE) if most else 0,
+        controls=most,
+        seed=state["seed"],
+    )
+    room = max(most - len(chosen.affected), most // 4)
+    ids = [*chosen.affected, *chosen.control[:room]]
+    if len(pool) > len(ids):
+        through, others = len(chosen.affected), len(ids) - len(chosen.affected)
+        proof.say(
+            f"{through + chosen.left_out} of {len(pool)} passing traces went through what is "
+            f"changed: {through} of them and {others} others are replayed"
+        )
+    labelled = state["control_checks"]
+    by_id = {trace.trace_id: trace for trace in pool}
+    return tuple(
+        Case(by_id[i], tuple(checks.parse(text) for text in labelled.get(i, ()))) for i in ids
     )

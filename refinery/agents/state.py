@@ -15,14 +15,24 @@ class FixState(TypedDict, total=False):
     """Checks the failing trace must pass, `KIND[@FIELD]:VALUE`; empty: derived from findings."""
     expected: Json
     """What became of the expectation, see `workflows.checks.to_document`; None: there is none."""
+    failing_ids: list[str]
+    """Failing traces to fix, `trace_id` first."""
+    failing_checks: dict[str, list[str]]
+    """Checks of the other failing traces, by trace id."""
     control_ids: list[str]
-    """Passing traces that must keep passing."""
+    """Passing traces that must keep passing; those a patch can change are replayed."""
     control_checks: dict[str, list[str]]
     """Checks of labelled controls, by trace id."""
     repository: str
     base_commit: str
     branch: str | None
     repeats: int
+    max_runs: int
+    """Most replays of one patch's trial."""
+    budget_usd: float | None
+    """Most that live models may cost in the trials; None: no ceiling."""
+    seed: int
+    """What the luck of replays and the choice of controls are made from."""
     unsandboxed: bool
     model: str | None
     """`provider:model` of the analysis; None: the playbook."""
@@ -48,6 +58,7 @@ class FixState(TypedDict, total=False):
 
 _REQUEST = (
     *("session_id", "trace_id", "checks", "control_ids", "control_checks", "repository"),
+    *("failing_ids", "failing_checks", "max_runs", "budget_usd", "seed"),
     *("base_commit", "branch", "repeats", "unsandboxed", "model"),
 )
 

@@ -151,21 +151,22 @@ def _compare(before: Count, after: Count, p_value: float | None, bar: Bar) -> De
     return Decided(Verdict.UNVERIFIABLE, f"{told}: chance is not ruled out", is_open=True)
 
 
-def confirmed(trial: Trial, held: Trial, held_ids: Sequence[Json]) -> Trial:
+def confirmed(trial: Trial, held: Trial) -> Trial:
     """A trial with what traces showed that the patch was not chosen on.
 
     Args:
         trial: of the traces it was chosen on.
         held: of the others.
-        held_ids: ids of the others.
     """
     arms = tuple(replace(arm, group=f"{HELD_OUT} {arm.group}") for arm in held.arms)
     is_good = held.verdict in HELPFUL
     verdict = max((trial.verdict, held.verdict), key=HELPFUL.index) if is_good else held.verdict
     how = "confirmed" if is_good else "not confirmed"
     warnings = [f"held-out: {text}" for text in held.warnings if text not in trial.warnings]
-    kept = trial.facts.get("plan")
-    plan = {**(kept if isinstance(kept, dict) else {}), "held_out": list(held_ids)}
+    own, other = (_plan(one) for one in (trial, held))
+    ids = {name: [*own.get(name, ()), *other.get(name, ())] for name in ("failing", "controls")}
+    held_ids = [*other.get("failing", ()), *other.get("controls", ())]
+    plan = {**own, **ids, "held_out": held_ids}
     return replace(
         trial,
         verdict=verdict,
@@ -179,6 +180,11 @@ def confirmed(trial: Trial, held: Trial, held_ids: Sequence[Json]) -> Trial:
 
 def _results(arms: Iterable[Arm], group: str, name: str) -> list[ReplayResult]:
     return [r for arm in arms if (arm.group, arm.name) == (group, name) for r in arm.results]
+
+
+def _plan(trial: Trial) -> dict[str, Json]:
+    kept = trial.facts.get("plan")
+    return kept if isinstance(kept, dict) else {}
 
 
 def _passed(results: Iterable[ReplayResult]) -> int:

@@ -28,6 +28,8 @@ from refinery.replay.spending import Metered, spent_by
 
 MOODY_CONTROLS = 3
 """Replays of each passing trace in each arm once chance was seen."""
+MOODY_MOST = 8
+"""Passing traces from which on one replay of each in each arm is enough."""
 UNMOVED_LOOKS = 2
 """Looks after which a patch that does no better is given up; chosen by us."""
 
@@ -170,7 +172,7 @@ def confirm(request: TrialRequest, trial: Trial) -> Trial:
         patches=1,
         touched=tuple(str(path) for path in _listed(trial.facts.get("touched"))),
     )
-    return judging.confirmed(trial, run_trial(own), _ids(request.held_out, request.held_controls))
+    return judging.confirmed(trial, run_trial(own))
 
 
 def _ids(*groups: Sequence[Case]) -> list[Json]:
@@ -225,7 +227,7 @@ class _Progress:
     def _planned_looks(self) -> sequential.Looks:
         """Looks as far as the limit of replays allows."""
         request, base = self.request, self.base
-        controls = 2 * MOODY_CONTROLS * (len(base.planned) - base.failing)
+        controls = 2 * self._passing * (len(base.planned) - base.failing)
         aside = base.first * base.failing * (2 if base.no_op else 1) + controls
         most = max(base.first * base.failing, (request.max_runs - aside) // 2)
         looks = sequential.plan(request.patches, base.failing, most)
@@ -235,8 +237,14 @@ class _Progress:
         kept = kept or (base.first * base.failing,)
         return replace(looks, sizes=kept, level=sequential.level(kept, looks.alpha))
 
+    @property
+    def _passing(self) -> int:
+        """Replays of each passing trace at later looks: one where there are many of them."""
+        many = len(self.base.planned) - self.base.failing > MOODY_MOST
+        return 1 if many else MOODY_CONTROLS
+
     def _take(self, tried: Growing, repeats: int, *, is_first: bool) -> None:
-        passing = 1 if is_first else MOODY_CONTROLS
+        passing = 1 if is_first else self._passing
         scored = tried.upto(repeats, passing)
         own = made.of(tried.variant.name, scored)
         is_live = any(chance.is_live(result) for arm in own for result in arm.results)
@@ -320,5 +328,7 @@ class _Progress:
             "seed": request.seed,
             "lane": request.lane,
             "runs": self._runs,
-            "held_out": _ids(request.held_out, request.held_controls),
+            "failing": _ids(request.failing),
+            "controls": _ids(request.controls),
+            "held_out": [],
         }

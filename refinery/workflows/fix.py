@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from refinery import clock
 from refinery.agents.attempt import Attempt
 from refinery.agents.state import FixState, request_of
 from refinery.codebase.repository import Repository
@@ -16,32 +15,18 @@ from refinery.errors import InputError, NotFoundError, RefusedError
 from refinery.model.codec import decode
 from refinery.model.failure import Diagnosis
 from refinery.model.patch import Hypothesis, Patch
-from refinery.model.trace import Json, Label, Trace
+from refinery.model.trace import Json, Trace
 from refinery.model.verdict import Change, Outcome, Verdict
-from refinery.replay.checks import parse as parse_check
 from refinery.replay.tape import with_entry
-from refinery.safety.seal import is_sealed, seal
-from refinery.workflows import changes, controls, repositories, traces
+from refinery.safety.seal import is_sealed
+from refinery.workflows import changes, repositories
 from refinery.workflows import checks as expectations
 from refinery.workflows import receipt as receipts
+from refinery.workflows.fix_start import FixRequest as FixRequest
+from refinery.workflows.fix_start import Say as Say
+from refinery.workflows.fix_start import initial_state
 from refinery.workflows.test_runs import Judged
 from refinery.workflows.wiring import Workspace, connect_model, open_library, state_folder
-
-
-@dataclass(frozen=True, slots=True)
-class FixRequest:
-    """What to fix, and how far to go."""
-
-    trace: Trace
-    repository: Path | None = None
-    """None: the repository of the working directory, else the one the trace was recorded in."""
-    expectation: str | None = None
-    checks: tuple[str, ...] = ()
-    model: str | None = None
-    branch: str | None = None
-    """Commit to this branch instead of the current one."""
-    repeats: int | None = None
-    unsandboxed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +78,6 @@ class Decision:
 
 
 Ask = Callable[[FixOutcome], Decision]
-Say = Callable[[str], None]
 
 
 def fix(workspace: Workspace, request: FixRequest, ask: Ask, say: Say) -> FixOutcome:
@@ -111,7 +95,7 @@ def fix(workspace: Workspace, request: FixRequest, ask: Ask, say: Say) -> FixOut
         RefusedError: no sandbox, or the approval does not cover the patch.
     """
     repository = Repository.open(repositories.choose(request.repository, request.trace))
-    state = _initial_state(workspace, request, repository, say)
+    state = initial_state(workspace, request, repository, say)
     say(f"session {state['session_id']}; resume with: refinery fix --resume {state['session_id']}")
     with _open_graph(workspace, repository, request.model, say) as graph:
         config = {"configurable": {"thread_id": state["session_id"]}}
@@ -203,53 +187,6 @@ def _furthest(attempts: tuple[Attempt, ...]) -> Attempt | None:
     """The attempt that came furthest, to explain a fix that was not proven."""
     stages = sorted(attempts, key=lambda a: (a.trial is None, a.guard is None, a.patch is None))
     return stages[0] if stages else None
-
-
-def _initial_state(
-    workspace: Workspace, request: FixRequest, repository: Repository, say: Say
-) -> FixState:
-    label = traces.label_of(workspace.store, request.trace.trace_id)
-    expected = _expected(workspace, request, label, say)
-    made = expected.accepted if expected else ()
-    checks = [*request.checks] or [*made] or [*(label.checks if label else ())]
-    for check in checks:
-        parse_check(check)
-    target = workspace.settings.values.agent.entrypoint
-    chosen = controls.choose(workspace, with_entry(request.trace, target))
-    values = workspace.settings.values
-    state: FixState = {
-        "session_id": clock.short_id("session"),
-        "trace_id": request.trace.trace_id,
-        "expectation": request.expectation or (label.expectation if label else None),
-        "checks": checks,
-        "expected": expectations.to_document(expected) if expected else None,
-        "control_ids": [control.trace_id for control in chosen],
-        "control_checks": {c.trace_id: list(c.checks) for c in chosen if c.checks},
-        "repository": str(repository.root),
-        "base_commit": repository.head_commit(),
-        "branch": request.branch,
-        "repeats": request.repeats or values.replay.repeats,
-        "unsandboxed": request.unsandboxed,
-        "model": request.model or values.model,
-    }
-    return {**state, "request_seal": seal(request_of(state))}
-
-
-def _expected(
-    workspace: Workspace, request: FixRequest, label: Label | None, say: Say
-) -> expectations.Expected | None:
-    """Checks made of the expectation, where no check was written; None when there is nothing."""
-    words = request.expectation
-    if words is None and label is not None and not label.checks:
-        words = label.expectation
-    if words is None or not words.strip() or request.checks:
-        return None
-    expected = expectations.make(workspace, request.trace, words, request.model)
-    for line in expected.told():
-        say(f"expectation: {line}")
-    if not expected.accepted:
-        say("the expectation gave no check; the trial is held to other checks, not to it")
-    return expected
 
 
 @contextmanager

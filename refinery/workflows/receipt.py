@@ -101,8 +101,10 @@ def make(
     if chosen is None or chosen.trial is None:
         raise InputError("the session holds no proof of the patch", hint="run `refinery fix`")
     decision = cast("dict[str, Any]", state.get("decision") or {})
-    failing = load_trace(state["trace_id"])
-    controls = [load_trace(trace_id) for trace_id in state["control_ids"]]
+    plan = cast("dict[str, list[str]]", chosen.trial.facts["plan"])
+    failing = [load_trace(trace_id) for trace_id in plan["failing"]]
+    controls = [load_trace(trace_id) for trace_id in plan["controls"]]
+    own = {**state["failing_checks"], state["trace_id"]: state["checks"]}
     wanted = state["control_checks"]
     return Receipt(
         format=FORMAT,
@@ -111,11 +113,13 @@ def make(
         approver=str(decision.get("approver", "")),
         created_ns=occasion.created_ns,
         versions={"refinery": refinery.__version__, "python": platform.python_version()},
-        trace_hashes={trace.trace_id: trace_hash(trace) for trace in (failing, *controls)},
+        trace_hashes={trace.trace_id: trace_hash(trace) for trace in (*failing, *controls)},
         patch=patch,
         touched=tuple(str(path) for path in chosen.trial.facts.get("touched") or ()),
         repeats=state["repeats"],
-        failing=(ProvenCase(failing, tuple(state["checks"]), _categories(state)),),
+        failing=tuple(
+            ProvenCase(t, tuple(own.get(t.trace_id, ())), _categories(state)) for t in failing
+        ),
         controls=tuple(ProvenCase(t, tuple(wanted.get(t.trace_id, ()))) for t in controls),
         considered=tuple(_considered(attempt) for attempt in attempts),
         trial=chosen.trial,

@@ -12,7 +12,7 @@ from refinery.model.codec import encode
 from refinery.model.trace import Json
 from refinery.model.verdict import Arm, Trial
 from refinery.replay import checks
-from refinery.replay.cases import Case, TrialRequest
+from refinery.replay.cases import Case, TrialRequest, as_tried
 from refinery.replay.configure import configure
 from refinery.replay.live_answers import Recalled
 from refinery.replay.trial import run_trial
@@ -166,8 +166,11 @@ def _again(
         TrialRequest(
             hypothesis_id=chosen,
             patch=held.patch,
-            failing=tuple(_case(case) for case in held.failing),
-            controls=tuple(_case(case) for case in held.controls),
+            **as_tried(
+                held.trial,
+                [_case(case) for case in held.failing],
+                [_case(case) for case in held.controls],
+            ),
             agent=replace(configured.agent, upstream=asked),
             base_commit=held.patch.base_commit,
             repeats=held.repeats,
