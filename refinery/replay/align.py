@@ -1,7 +1,7 @@
 """Puts the runs of two traces side by side, whatever one of them has more of.
 
 Trees are aligned from the top: the children of two runs that belong together are aligned as
-sequences, equal ones first (`difflib`, the longest matching block), then within each gap the most
+sequences, equal ones first (`sequences`, longest matching blocks), then within each gap the most
 similar ones by the alignment of greatest total similarity (Needleman and Wunsch 1970). A run is
 never paired with one of another kind and another name.
 """
@@ -10,11 +10,11 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 
 from refinery.model.trace import Json, Run, Trace
 from refinery.replay.canonical import Fresh
 from refinery.replay.compare import plain
+from refinery.replay.sequences import parts
 
 MAX_CELLS = 250_000
 """Largest table of one gap; larger gaps are aligned by kind and name alone."""
@@ -101,9 +101,8 @@ def _blocks(
     left: Sequence[_Node], right: Sequence[_Node]
 ) -> Iterator[tuple[_Node | None, _Node | None]]:
     before, after = ([(n.label, n.content) for n in side] for side in (left, right))
-    matcher = SequenceMatcher(None, before, after, autojunk=False)
-    for tag, a, b, c, d in matcher.get_opcodes():
-        if tag == "equal":
+    for is_equal, (a, b, c, d) in parts(before, after):
+        if is_equal:
             yield from zip(left[a:b], right[c:d], strict=True)
         elif (b - a) * (d - c) <= MAX_CELLS:
             yield from _most_similar(left[a:b], right[c:d])
@@ -114,11 +113,9 @@ def _blocks(
 def _by_label(
     left: Sequence[_Node], right: Sequence[_Node]
 ) -> Iterator[tuple[_Node | None, _Node | None]]:
-    matcher = SequenceMatcher(
-        None, [n.label for n in left], [n.label for n in right], autojunk=False
-    )
-    for tag, a, b, c, d in matcher.get_opcodes():
-        if tag == "equal":
+    labels = [n.label for n in left], [n.label for n in right]
+    for is_equal, (a, b, c, d) in parts(*labels):
+        if is_equal:
             yield from zip(left[a:b], right[c:d], strict=True)
         else:
             yield from ((node, None) for node in left[a:b])

@@ -296,9 +296,11 @@ def _returned(output: Json, setting: Setting) -> Json:
     is_wrapped = isinstance(output, Mapping) and set(output) == {"output"}
     inner = output["output"] if is_wrapped else output
     path = setting.path[1:] if is_wrapped and setting.path[:1] == ("output",) else setting.path
+    value = setting.value
     if not path and _is_tool_message(inner):
         path = ("content",)
-    changed = put(inner, path, setting.value, str(setting))
+        value = value if isinstance(value, str | list) else json.dumps(value, ensure_ascii=False)
+    changed = put(inner, path, value, str(setting))
     return {"output": changed} if is_wrapped or not isinstance(changed, Mapping) else changed
 
 

@@ -10,7 +10,7 @@ from refinery.detectors import observe
 from refinery.errors import InputError
 from refinery.model.trace import Json, Trace
 from refinery.model.verdict import Check, Fidelity, ReplayResult
-from refinery.replay import scoring
+from refinery.replay import luck, scoring
 from refinery.replay.cases import Case, Planned, TrialRequest
 from refinery.replay.program import Agent, Code
 from refinery.replay.runner import Batch, Replayed, replay, require_entry
@@ -94,7 +94,22 @@ class Oracle:
         self.is_moody = self.is_moody or found.is_mixed
         return found
 
-    def _asked(self, known: Evidence, repeats: int) -> Evidence:
+    def reproduces(self, commit: str, *, with_changes: bool = False) -> Evidence:
+        """Replay a commit once with the recorded luck; counts for nothing else.
+
+        Raises:
+            RefusedError: no sandbox holds here.
+        """
+        empty = Evidence(commit, 0, 0, with_changes=with_changes)
+        return self._asked(empty, 1, is_exact=True)
+
+    def _tape(self, number: int, *, is_exact: bool) -> Tape:
+        """The tape of one replay: each draws its own random numbers, the same at each commit."""
+        if is_exact:
+            return self.tape
+        return luck.drawn_anew(self.tape, f"{self.tape.trace_id}/{number}")
+
+    def _asked(self, known: Evidence, repeats: int, *, is_exact: bool = False) -> Evidence:
         entry = require_entry(self.tape)
         is_recorded = known.commit == entry.commit
         has_changes = known.with_changes and is_recorded
@@ -102,7 +117,7 @@ class Oracle:
         batch = Batch(
             agent=self.agent,
             code=Code(known.commit, entry.dirty_diff if has_changes else None),
-            tapes=(self.tape,) * repeats,
+            tapes=tuple(self._tape(known.total + n, is_exact=is_exact) for n in range(repeats)),
             touched=self._touched(known.commit, base),
             rules=Rules(
                 is_unchanged=is_recorded and (has_changes or not entry.dirty_diff),

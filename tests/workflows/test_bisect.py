@@ -179,7 +179,7 @@ def test_a_commit_whose_requests_are_others_is_asked_live_or_skipped(
 def test_an_agent_that_fails_now_and_then_is_replayed_until_it_is_clear(
     workspace: Workspace, project: Path
 ) -> None:
-    half = "    import os\n    return 'within 30 days' if os.urandom(1)[0] < 128 else 'no'"
+    half = "    import random\n    return 'within 30 days' if random.random() < 0.5 else 'no'"
     for number in range(8):
         write_files(project, app(half if number >= 5 else GOOD, number))
         commit_all(project, f"version {number}")
