@@ -60,6 +60,17 @@ class ReplaySettings(BaseModel):
     max_controls: int = Field(8, ge=0, description="passing traces replayed as controls")
 
 
+class DetectorSettings(BaseModel):
+    """Which detectors speak, and from when on (`[detectors]`)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    off: list[str] = Field(default_factory=list, description="detectors that are not asked")
+    limits: dict[str, dict[str, float]] = Field(
+        default_factory=dict, description="thresholds by detector and name, see docs/detectors"
+    )
+
+
 class RefinerySettings(BaseSettings):
     """All settings; an environment variable is `REFINERY_` and the name, `__` between levels."""
 
@@ -76,6 +87,7 @@ class RefinerySettings(BaseSettings):
     agent: AgentSettings = Field(default_factory=AgentSettings)
     guard: GuardSettings = Field(default_factory=GuardSettings)
     replay: ReplaySettings = Field(default_factory=ReplaySettings)
+    detectors: DetectorSettings = Field(default_factory=DetectorSettings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ Contract of the room. Each public file is one detector, its file name is the fin
 and its first docstring line says what it sees. A detector has `detect(trace)`, which yields
 signals in tree order, and two examples that are its tests: `CLEAN` (traces it must be silent on)
 and `FAILING` (pairs of a trace and the cause run ids it must name). It may set `SPECIFICITY`
-(default 1): 0 says "something broke", 2 says "exactly this broke", and decides ties.
+(default 1): 0 says "something broke", 2 says "exactly this broke", and decides ties. Thresholds
+a user may want to change stand in `LIMITS`; then it is `detect(trace, limits=LIMITS)`.
 
 A detector never raises on any JSON, reads bounded amounts of it, names the run that *caused* the
 fault beside the run that *showed* it, and quotes only what stands verbatim in the trace. It says
@@ -15,30 +16,39 @@ Signals are evidence. Attribution is not: of a run that is known to have failed 
 most probably led there, with a probability, and never more than `possible`.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import islice
+from types import ModuleType
 
 from refinery.detectors._shared.attribution import Suspect, finding_of, suspects
 from refinery.detectors._shared.ranking import MAX_FINDINGS, Verbatim, diagnosis_of
+from refinery.errors import InputError
 from refinery.model.failure import Diagnosis, Likelihood, Signal
 from refinery.model.trace import Trace
 from refinery.plugins import load_all
+from refinery.settings import DetectorSettings
 
 ROOM = "detectors"
 
 
 MAX_SIGNALS = 500
 """Signals of one detector that are looked at; a trace of that many faults needs no more."""
+ALWAYS_ON = ("injected_instruction",)
+"""Detectors that settings cannot switch off: a cloned repository brings settings along."""
 NO_EVIDENCE = "no deterministic evidence: the step named is only the most probable one"
 
 
-def observe(trace: Trace) -> list[Signal]:
+def observe(trace: Trace, options: DetectorSettings | None = None) -> list[Signal]:
     """Signals of all detectors, by detector in alphabetical order, in tree order within one.
 
     Signals with a quote that does not stand verbatim in the trace are dropped.
+
+    Raises:
+        InputError: the options name a detector or a limit that does not exist.
     """
-    return _observe(trace)[0]
+    return _observe(trace, options)[0]
 
 
 def attribute(trace: Trace) -> tuple[Suspect, ...]:
@@ -53,7 +63,9 @@ def attribute(trace: Trace) -> tuple[Suspect, ...]:
         return ()
 
 
-def diagnose(trace: Trace, *, failed: bool = False, without: Collection[str] = ()) -> Diagnosis:
+def diagnose(
+    trace: Trace, *, failed: bool = False, options: DetectorSettings | None = None
+) -> Diagnosis:
     """What the detectors say of a trace: findings `F1`, `F2`, … best first.
 
     No deterministic evidence is an empty list of findings, unless the trace is known to have
@@ -62,9 +74,12 @@ def diagnose(trace: Trace, *, failed: bool = False, without: Collection[str] = (
     Args:
         trace: what to look at.
         failed: whether a person, a check or the trace's source says that it failed.
-        without: names of detectors left out.
+        options: detectors that are off and changed limits; None: all on, limits as they are.
+
+    Raises:
+        InputError: the options name a detector or a limit that does not exist.
     """
-    signals, unread = _observe(trace, without)
+    signals, unread = _observe(trace, options)
     specificity = {
         name: int(getattr(module, "SPECIFICITY", 1)) for name, module in load_all(ROOM).items()
     }
@@ -92,17 +107,50 @@ def _with_suspect(trace: Trace, found: Diagnosis, signals: list[Signal]) -> Diag
     return replace(found, findings=numbered, unanswerable=gaps)
 
 
-def _observe(trace: Trace, without: Collection[str] = ()) -> tuple[list[Signal], tuple[str, ...]]:
+def _observe(
+    trace: Trace, options: DetectorSettings | None = None
+) -> tuple[list[Signal], tuple[str, ...]]:
     """Verbatim signals, and the names of detectors that the trace is nested too deep for."""
     signals: list[Signal] = []
     unread: list[str] = []
     check = Verbatim(trace)
-    for name, module in load_all(ROOM).items():
-        if name in without:
-            continue
+    for name, detect in _detectors(options).items():
         try:
-            found = islice(module.detect(trace), MAX_SIGNALS)
-            signals.extend(s for s in found if check.holds(s))
+            signals.extend(s for s in islice(detect(trace), MAX_SIGNALS) if check.holds(s))
         except RecursionError:
             unread.append(name)
     return signals, tuple(unread)
+
+
+def _detectors(options: DetectorSettings | None) -> dict[str, Callable[[Trace], Iterable[Signal]]]:
+    """What each detector that is on does to a trace, by name."""
+    modules = load_all(ROOM)
+    if options is None:
+        return {name: module.detect for name, module in modules.items()}
+    for name in (*options.off, *options.limits):
+        if name not in modules:
+            raise InputError(
+                f"settings name a detector {name!r} that does not exist",
+                hint=f"one of: {', '.join(modules)}",
+            )
+    off = set(options.off) - set(ALWAYS_ON)
+    return {
+        name: _limited(name, module, options.limits.get(name, {}))
+        for name, module in modules.items()
+        if name not in off
+    }
+
+
+def _limited(
+    name: str, module: ModuleType, changed: Mapping[str, float]
+) -> Callable[[Trace], Iterable[Signal]]:
+    """A detector with its limits changed."""
+    own: Mapping[str, float] = getattr(module, "LIMITS", {})
+    for limit in changed:
+        if limit not in own:
+            raise InputError(
+                f"detector {name} has no limit {limit!r}",
+                hint=f"one of: {', '.join(own)}" if own else "it has none",
+            )
+    detect: Callable[..., Iterable[Signal]] = module.detect
+    return partial(detect, limits={**own, **changed}) if changed else detect

@@ -1,6 +1,6 @@
 """A request was longer than the model's context window."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from refinery.detectors._shared import samples
 from refinery.detectors._shared.failures import failures
@@ -21,22 +21,23 @@ _TOO_LONG = (
     r"exceeds? the available context|string too long. expected"
 )
 """Words of OpenAI, Anthropic, Bedrock, Gemini, LiteLLM, llama.cpp and vLLM."""
-LARGE_SHARE = 0.5
+LIMITS: Mapping[str, float] = {"large_share": 0.5}
 """Share of the request's text from which on one result is named as the cause; chosen by us."""
 
 
-def detect(trace: Trace) -> Iterator[Signal]:
+def detect(trace: Trace, limits: Mapping[str, float] = LIMITS) -> Iterator[Signal]:
     """One signal for each refused request; the cause is the result that filled it, if one did."""
     seen = view(trace)
+    large = limits["large_share"]
     for failure in failures(trace):
         error = failure.origin.error
         if error is None or find(_TOO_LONG, f"{error.type} {error.message[:4_000]}") is None:
             continue
         largest, share = _largest(seen, failure.origin)
-        cause = largest if largest is not None and share >= LARGE_SHARE else failure.origin
+        cause = largest if largest is not None and share >= large else failure.origin
         filled = (
             f" {round(share * 100)} % of its text came from {largest.name or 'one step'}."
-            if largest is not None and share >= LARGE_SHARE
+            if largest is not None and share >= large
             else ""
         )
         numbers = [int(hit.text) for hit in find_all(r"\b\d{3,9}\b", error.message[:2_000])]

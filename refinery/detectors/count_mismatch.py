@@ -14,10 +14,9 @@ from refinery.model.trace import Json, Trace
 
 SPECIFICITY = 2
 
-MIN_THINGS = 4
-"""Things in a list from which on a count of it is checked; people see fewer at a glance."""
-NEAR = 0.35
-"""How far a number may be off, as a share of the length of the list it is meant for."""
+LIMITS: Mapping[str, float] = {"min_things": 4, "near": 0.35}
+"""Things in a list from which on a count of it is checked, and how far a number may be off, as a
+share of the list's length, to be meant for it; chosen by us."""
 LOOK_BACK = 3
 """Results before an answer that are looked at."""
 MAX_RESULT = 100_000
@@ -45,21 +44,21 @@ class _Group:
     """Words that name the things or their fields, lower case."""
 
 
-def detect(trace: Trace) -> Iterator[Signal]:
+def detect(trace: Trace, limits: Mapping[str, float] = LIMITS) -> Iterator[Signal]:
     """One signal for each answer whose count no list in the results before it comes to."""
     results: list[tuple[Step, list[_Group]]] = []
     for step in steps_of(trace).all:
         if step.speaker is Speaker.TOOL:
-            groups = list(_groups(step.text))
+            groups = [g for g in _groups(step.text) if g.total >= limits["min_things"]]
             results = [*results, (step, groups)][-LOOK_BACK:]
         elif step.speaker is Speaker.AGENT and results:
-            found = _wrong(step.text, results)
+            found = _wrong(step.text, results, limits["near"])
             if found is not None:
                 yield _signal(step, *found)
 
 
 def _wrong(
-    text: str, results: Sequence[tuple[Step, list[_Group]]]
+    text: str, results: Sequence[tuple[Step, list[_Group]]], near_share: float
 ) -> tuple[Hit, Step, _Group] | None:
     """The first count in a text that is near one list's length and fits no list at all."""
     near: tuple[Hit, Step, _Group] | None = None
@@ -69,7 +68,7 @@ def _wrong(
         if any(number in group.counts for _, group in groups):
             continue
         for step, group in groups:
-            if abs(number - group.total) <= NEAR * group.total:
+            if abs(number - group.total) <= near_share * group.total:
                 near = near or (hit, step, group)
     return near
 
@@ -92,7 +91,7 @@ def _walk(value: Json, depth: int) -> Iterator[_Group]:
         return
     inside = list(value.values()) if isinstance(value, Mapping) else list(value)
     things = [item for item in inside if isinstance(item, Mapping)]
-    if len(things) >= MIN_THINGS and len(things) == len(inside):
+    if len(things) >= 2 and len(things) == len(inside):
         yield _group(things)
         return
     for item in inside[:200]:

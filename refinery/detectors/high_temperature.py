@@ -12,21 +12,22 @@ from refinery.model.trace import Json, Trace
 
 SPECIFICITY = 0
 
-LOW = 0.3
+LIMITS: Mapping[str, float] = {"temperature": 0.3}
 """Temperature up to which answers hardly vary; vendors advise 0 to 0.3 for extraction."""
 _STRICT_TASK = (
     r"(?i)\b(?:extract|classif|categori[sz]e|label each|parse the|convert [^.\n]{0,30} to json)"
 )
 
 
-def detect(trace: Trace) -> Iterator[Signal]:
+def detect(trace: Trace, limits: Mapping[str, float] = LIMITS) -> Iterator[Signal]:
     """One signal for each strict task whose results differed, or could not be used."""
     seen = view(trace)
+    low = limits["temperature"]
     for model in seen.models:
         temperature = model.parameters.get("temperature")
         if not isinstance(temperature, int | float) or isinstance(temperature, bool):
             continue
-        if temperature <= LOW or not _is_strict(model):
+        if temperature <= low or not _is_strict(model):
             continue
         other = _differing(seen, model)
         if other is None and not _is_unusable(model):
@@ -39,7 +40,7 @@ def detect(trace: Trace) -> Iterator[Signal]:
         yield Signal(
             detector="high_temperature",
             title=f"A task that needs one right answer ran at temperature {temperature}",
-            explanation=f"The temperature is {temperature}, above {LOW}. {effect}",
+            explanation=f"The temperature is {temperature}, above {low:g}. {effect}",
             cause_run_id=model.run.run_id,
             symptom_run_id=(other or model).run.run_id,
             evidence=(

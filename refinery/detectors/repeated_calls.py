@@ -1,7 +1,7 @@
 """The same call was made again and again with the same result, or the agent hit its step limit."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from refinery.detectors._shared import samples
@@ -14,7 +14,7 @@ from refinery.model.trace import Json, Run, RunError, RunKind, Trace
 
 SPECIFICITY = 2
 
-HABIT = 3
+LIMITS: Mapping[str, float] = {"calls": 3}
 """Equal calls from which on we speak of a habit; two are a retry."""
 _STEP_LIMIT = (
     r"(?i)recursion ?limit|maximum recursion depth|max(?:imum)?[ _](?:number of )?"
@@ -23,15 +23,16 @@ _STEP_LIMIT = (
 )
 
 
-def detect(trace: Trace) -> Iterator[Signal]:
+def detect(trace: Trace, limits: Mapping[str, float] = LIMITS) -> Iterator[Signal]:
     """One signal for each call that is repeated, and one for a step limit that was hit."""
     seen = view(trace)
     called = _asked_for(seen) or _ran(trace)
-    repeated = [s for group in _groups(called) if (s := _repeated(group)) is not None]
-    limits = list(_step_limits(seen, [s.cause_run_id for s in repeated]))
-    explained = {signal.cause_run_id for signal in limits}
+    habits = (group for group in _groups(called) if len(group) >= limits["calls"])
+    repeated = [s for group in habits if (s := _repeated(group)) is not None]
+    stopped = list(_step_limits(seen, [s.cause_run_id for s in repeated]))
+    explained = {signal.cause_run_id for signal in stopped}
     yield from (signal for signal in repeated if signal.cause_run_id not in explained)
-    yield from limits
+    yield from stopped
 
 
 _Made = tuple[int, Run, Run, str, str]
@@ -76,11 +77,11 @@ def _spelled(name: str, arguments: Json) -> str:
 
 
 def _groups(made: Sequence[_Made]) -> Iterator[list[_Made]]:
-    """Calls that are equal in what they asked and what came back, at least `HABIT` of them."""
+    """Calls that are equal in what they asked and what came back, two or more of them."""
     groups: dict[tuple[str, str], list[_Made]] = {}
     for item in made:
         groups.setdefault((item[3], item[4]), []).append(item)
-    yield from (group for group in groups.values() if len(group) >= HABIT)
+    yield from (group for group in groups.values() if len(group) >= 2)
 
 
 def _repeated(group: Sequence[_Made]) -> Signal | None:

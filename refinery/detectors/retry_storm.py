@@ -1,7 +1,7 @@
 """The same step failed with the same inputs and error again and again."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from refinery.detectors._shared import samples
 from refinery.detectors._shared.failures import Failure, failures
@@ -11,12 +11,12 @@ from refinery.model.trace import Run, Trace
 
 SPECIFICITY = 2
 
-STORM = 3
+LIMITS: Mapping[str, float] = {"failures": 3}
 """Equal failures from which on we speak of a storm; the default of many SDKs is two retries."""
 
 
-def detect(trace: Trace) -> Iterator[Signal]:
-    """One signal for each step that failed the same way at least `STORM` times."""
+def detect(trace: Trace, limits: Mapping[str, float] = LIMITS) -> Iterator[Signal]:
+    """One signal for each step that failed the same way at least `failures` times."""
     groups: dict[tuple[str, str, str, str], list[Failure]] = {}
     for failure in failures(trace):
         error = failure.origin.error
@@ -25,7 +25,7 @@ def detect(trace: Trace) -> Iterator[Signal]:
             key = (failure.origin.name or "", error.type, first_line(error.message)[:80], asked)
             groups.setdefault(key, []).append(failure)
     for (name, kind, message, _), group in groups.items():
-        if len(group) < STORM:
+        if len(group) < limits["failures"]:
             continue
         first, last = group[0], group[-1]
         fatal = any(failure.is_fatal for failure in group)

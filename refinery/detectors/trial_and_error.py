@@ -1,6 +1,6 @@
 """A tool that changes things refused call after call while the model guessed other arguments."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from refinery.detectors._shared import samples
 from refinery.detectors._shared.actions import is_change
@@ -11,12 +11,12 @@ from refinery.model.trace import Run, Trace
 
 SPECIFICITY = 1
 
-GUESSES = 2
+LIMITS: Mapping[str, float] = {"guesses": 2}
 """Refused calls of one changing tool from which on we speak of guessing; on the labelled runs of
 the benchmark this holds for one failing run in ten and one passing run in seventy."""
 
 
-def detect(trace: Trace) -> Iterator[Signal]:
+def detect(trace: Trace, limits: Mapping[str, float] = LIMITS) -> Iterator[Signal]:
     """One signal for each changing tool that was tried with several arguments and refused them."""
     groups: dict[str, list[Call]] = {}
     for call in view(trace).calls:
@@ -28,7 +28,7 @@ def detect(trace: Trace) -> Iterator[Signal]:
             for index, call in enumerate(group)
             if call.call.arguments not in [c.call.arguments for c in group[:index]]
         ]
-        if len(different) < GUESSES:
+        if len(different) < limits["guesses"]:
             continue
         first, last = group[0], group[-1]
         quoted = [

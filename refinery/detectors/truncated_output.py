@@ -21,12 +21,12 @@ _LIMITS = (
     "max_new_tokens",
     "maxOutputTokens",
 )
-MEANT_TO_BE_SHORT = 16
+LIMITS: Mapping[str, float] = {"short_tokens": 16}
 """A limit this low is set on purpose, e.g. for a yes or no; chosen by us."""
 MAX_DEPTH = 12
 
 
-def detect(trace: Trace) -> Iterator[Signal]:
+def detect(trace: Trace, limits: Mapping[str, float] = LIMITS) -> Iterator[Signal]:
     """One signal for each model call that ended at its token limit."""
     for model in view(trace).models:
         found = _cut_reason(model.run.outputs, 0)
@@ -34,7 +34,7 @@ def detect(trace: Trace) -> Iterator[Signal]:
             continue
         key, reason = found
         parameter, value = _limit(model)
-        short = isinstance(value, int) and value <= MEANT_TO_BE_SHORT
+        short = isinstance(value, int) and value <= limits["short_tokens"]
         limit = f" ({parameter} = {value})" if parameter else ""
         yield Signal(
             detector="truncated_output",

@@ -37,7 +37,7 @@ def diagnose(
             Only then is a most probable cause named where nothing is proven.
 
     Raises:
-        InputError: `root` is no folder.
+        InputError: `root` is no folder, or the settings name no detector there is.
         ModelError: the model did not answer, or answered nonsense.
         BudgetError: the budget does not allow the analysis.
         CredentialsError: the model's key is missing or was refused.
@@ -47,9 +47,11 @@ def diagnose(
     folder = repositories.find(root)
     label = traces.label_of(workspace, trace.trace_id)
     expected = expectation or (label.expectation if label else None)
+    options = workspace.settings.values.detectors
     connected = connect_model(workspace, model)
     if connected is None:
-        found = detectors.diagnose(trace, failed=failed or _is_failed(trace, label, expectation))
+        is_failed = failed or _is_failed(trace, label, expectation)
+        found = detectors.diagnose(trace, failed=is_failed, options=options)
         if expected:
             found = replace(found, unanswerable=(*found.unanswerable, _NEEDS_A_MODEL))
     else:
@@ -57,7 +59,7 @@ def diagnose(
 
         task = AnalystTask(
             trace=trace,
-            signals=tuple(detectors.observe(trace)),
+            signals=tuple(detectors.observe(trace, options)),
             model=connected,
             root=folder,
             expectation=expected,

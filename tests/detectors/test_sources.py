@@ -129,7 +129,7 @@ def test_an_error_is_traced_to_the_deepest_run_and_not_reported_above() -> None:
 
     found = diagnose(whole).findings
 
-    assert [(f.category, f.cause_run_id) for f in found] == [("exception", uid("model"))]
+    assert [(f.category, f.cause_run_id) for f in found] == [("service_down", uid("model"))]
     assert found[0].symptom_run_id == uid("root")
     assert found[0].root_cause == "environment"
 
