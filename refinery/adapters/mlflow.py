@@ -15,7 +15,7 @@ from types import TracebackType
 
 from refinery.adapters._shared import remote, remote_address
 from refinery.adapters._shared.http import Address, Service, base
-from refinery.adapters._shared.mlflow_api import MlflowApi, native_of
+from refinery.adapters._shared.mlflow_api import ELSEWHERE, MlflowApi, native_of
 from refinery.adapters._shared.mlflow_traces import labelled_of
 from refinery.adapters._shared.plain import as_name, as_object
 from refinery.adapters._shared.remote import Labelled
@@ -177,6 +177,7 @@ def connect(url: str | None = None, reference: str | None = None) -> MlflowServi
         headers={"authorization": f"Bearer {token}"} if token else {},
         login=(user, password or "") if user and not token else None,
         keys=_KEYS,
+        elsewhere=ELSEWHERE,
     )
     named = environment.get("MLFLOW_EXPERIMENT_NAME") or environment.get("MLFLOW_EXPERIMENT_ID")
     return MlflowService(address, named or "0")

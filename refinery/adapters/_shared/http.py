@@ -44,6 +44,8 @@ class Address:
     """User and password of HTTP basic authentication."""
     keys: str = ""
     """Names of the variables that hold the keys, for hints."""
+    elsewhere: str = ""
+    """Words of a server's error that mean: what was asked for is kept elsewhere."""
 
     @property
     def origin(self) -> str:
@@ -150,6 +152,10 @@ class Service:
             raise CredentialsError(
                 f"{self._name()} refused the key (HTTP {status})",
                 hint=f"set {self.address.keys}" if self.address.keys else "check the key",
+            )
+        if self.address.elsewhere and self.address.elsewhere in text[:10_000]:
+            raise NoSuchRouteError(
+                f"{self._name()} keeps it elsewhere (HTTP {status})", hint="ask for it there"
             )
         if status in _AGAIN:
             again = _AgainError(

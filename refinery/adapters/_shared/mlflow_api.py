@@ -4,6 +4,7 @@ A search answers records without spans and with cut previews; each trace is read
 """
 
 from collections.abc import Iterator, Mapping
+from urllib.parse import quote
 
 from refinery.adapters._shared.http import NoSuchRouteError, Service
 from refinery.adapters._shared.mlflow_traces import hex_of
@@ -12,6 +13,8 @@ from refinery.errors import InputError, NotFoundError
 from refinery.model.trace import Json
 
 _SEARCH = "/api/3.0/mlflow/traces/search"
+ELSEWHERE = "not stored in tracking store"
+"""How MLflow 3.17 says, as an error of its own (500), that a trace's spans are kept as a file."""
 _PAGE = 100
 _MAX_PAGES = 2_000
 """Most pages of one question; a service that never ends its pages is stopped here."""
@@ -31,7 +34,10 @@ class MlflowApi:
             NotFoundError: there is none of that id.
         """
         try:
-            answer = self._service.get("/api/3.0/mlflow/traces/get", {"trace_id": trace_id})
+            try:
+                answer = self._service.get("/api/3.0/mlflow/traces/get", {"trace_id": trace_id})
+            except NoSuchRouteError:  # its spans are a file: the record is read by itself
+                answer = self._service.get(f"/api/3.0/mlflow/traces/{quote(trace_id, '')}")
         except NoSuchRouteError as error:
             raise NotFoundError(
                 f"MLflow has no trace {trace_id}",
