@@ -186,9 +186,11 @@ def _is_outside(task: GeneratorTask, path: str) -> bool:
     if path.startswith("/") or "\\" in path or any(part in ("", ".", "..") for part in parts):
         return True
     root = task.repository.root.resolve()
-    return ".git" in (part.lower() for part in parts) or not (
-        (root / path).resolve().is_relative_to(root)
-    )
+    try:
+        is_inside = (root / path).resolve().is_relative_to(root)
+    except (OSError, ValueError):  # no file system takes such a name
+        return True
+    return ".git" in (part.lower() for part in parts) or not is_inside
 
 
 def _arguments(drafts: Sequence[ArgumentDraft], schema: Json) -> dict[str, Json]:
@@ -205,7 +207,7 @@ def _value(text: str, schema: Any) -> Json:
         return None if text == "null" and "null" in types else text
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text  # the editor says what is wrong with it, and the model may correct it
 
 

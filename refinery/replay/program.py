@@ -148,6 +148,8 @@ def complaint(finished: Finished) -> str:
         how = f"it was stopped after {finished.duration_s:.0f} s"
     elif finished.out_of_memory:
         how = "it used too much memory"
+    elif finished.out_of_disk:
+        how = "its files took too much room"
     else:
         how = f"exit code {finished.exit_code}"
     return f"{how}{': ' + said if said else ''}"

@@ -163,6 +163,9 @@ def _fork(process: Process, case: dict[str, Any]) -> int:
     code = 1
     try:
         os.setsid()
+        for other in process.job["cases"]:
+            if other is not case:
+                other.clear()  # the agent must not find what lets it write another's result
         _run_case(process, case)
         sys.stdout.flush()
         sys.stderr.flush()

@@ -6,12 +6,15 @@ caller allows `unsandboxed` for this one run.
 
 `full`         own namespaces by bubblewrap (files, processes, network), seccomp, limits
 `kernel`       Landlock (files, TCP port, signals), seccomp, limits, a sweep of orphans
+`container`    declared by the user (`REFINERY_SANDBOX=container`) and only inside a container:
+               seccomp, limits, another user, the sweep; files and network are the container's
 `unsandboxed`  the given environment, the time limit and the sweep; no confinement
 
-As root, the command runs as `nobody` in both sandboxed tiers.
+As root, the command runs as `nobody` in all tiers but the last.
 """
 
 from refinery.safety.sandbox.confinement import (
+    CONTAINER,
     FULL,
     KERNEL,
     UNSANDBOXED,
@@ -21,4 +24,13 @@ from refinery.safety.sandbox.confinement import (
 from refinery.safety.sandbox.launch import run
 from refinery.safety.sandbox.probe import strongest
 
-__all__ = ["FULL", "KERNEL", "UNSANDBOXED", "Confinement", "Finished", "run", "strongest"]
+__all__ = [
+    "CONTAINER",
+    "FULL",
+    "KERNEL",
+    "UNSANDBOXED",
+    "Confinement",
+    "Finished",
+    "run",
+    "strongest",
+]

@@ -8,6 +8,9 @@ FULL = "full"
 """Namespaces of its own through bubblewrap, seccomp, limits."""
 KERNEL = "kernel"
 """Landlock, seccomp and limits, with no helper program."""
+CONTAINER = "container"
+"""The user's own disposable container, declared for this process; seccomp and limits inside it.
+Not a sandbox of ours: what the container shows, the command sees."""
 UNSANDBOXED = "unsandboxed"
 """No confinement: only the environment, the time limit and the sweep of left-over processes."""
 
@@ -18,6 +21,10 @@ PROCESSES = 512
 start one thread a core, several times over)."""
 FILE_BYTES = 256 << 20
 """Largest file a confined command may write (chosen by us)."""
+DISK_BYTES = 2 << 30
+"""Room the files of a confined command may take beyond what was there (chosen by us)."""
+FILES = 100_000
+"""Files a confined command may make beyond those that were there (chosen by us)."""
 OPEN_FILES = 1024
 NOBODY = 65534
 """The user and group a confined command runs as when Refinery runs as root."""
@@ -61,3 +68,5 @@ class Finished:
     """Wall seconds, start of the sandbox included."""
     out_of_memory: bool = False
     """Whether it was killed because its processes together held too much memory."""
+    out_of_disk: bool = False
+    """Whether it was killed because its files took too much room."""

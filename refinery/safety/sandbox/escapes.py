@@ -1,13 +1,16 @@
 """Tries to escape and reports what succeeded. Run as a script in a sandbox, standard library only.
 
-Its one argument is a JSON object (`work`, `outside`, `secret`, `port`, `gateway`, `abstract`,
-`victim`, `pid_namespace`); it prints one object that holds the word `open` or why it failed for
-each escape, and the same for each thing that must work.
+Its one argument is a JSON object: `work`, `outside`, `secret`, `repository`, `port`, `gateway`,
+`abstract`, `victim`, `mark`, `pid_namespace`, `memory_bytes`, `file_bytes`. It prints one object
+that holds the word `open` or why it failed for each escape, and for each thing that must work.
 """
 
 import ctypes
+import errno
 import json
+import mmap
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -15,6 +18,11 @@ from typing import Any
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _NEW_USER, _NEW_NET = 0x10000000, 0x40000000
+_CALLS = {"x86_64": (248, 425), "aarch64": (217, 425)}
+"""add_key and io_uring_setup."""
+_METADATA = ("169.254.169.254", 80)
+"""Where clouds answer with the keys of the machine."""
+_NO_WAY = (errno.EACCES, errno.EPERM, errno.ENETUNREACH)
 
 
 def _check(result: int) -> None:
@@ -53,6 +61,48 @@ def _connect(port: int) -> None:
         connection.sendall(b"x")
 
 
+def _connect_metadata() -> None:
+    """Anything but a refusal by the sandbox means that the packet left it."""
+    with socket.socket() as connection:
+        connection.settimeout(0.2)
+        try:
+            connection.connect(_METADATA)
+        except OSError as error:
+            if error.errno in _NO_WAY:
+                raise
+
+
+def _call(index: int, *arguments: object) -> None:
+    numbers = _CALLS.get(os.uname().machine)
+    if numbers is None:
+        raise OSError(errno.ENOSYS, "numbers of system calls are not known here")
+    _check(_LIBC.syscall(numbers[index], *arguments))
+
+
+def _add_key() -> None:
+    # The session keyring outlives the process; the key is taken out again where it got in.
+    payload = ctypes.c_char_p(b"x")
+    _call(0, ctypes.c_char_p(b"user"), ctypes.c_char_p(b"refinery-probe"), payload, 1, -3)
+
+
+def _take_memory(size_bytes: int) -> None:
+    try:
+        mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+    except (OverflowError, ValueError) as error:
+        raise OSError(errno.ENOMEM, str(error)) from error
+
+
+def _write_far(path: str, size_bytes: int) -> None:
+    """Write one byte behind the limit; the file is sparse and takes no room."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        os.pwrite(file, b"x", size_bytes)
+    finally:
+        os.close(file)
+        os.unlink(path)  # noqa: PTH108  # script of few imports
+
+
 def _send_datagram(port: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.sendto(b"x", ("127.0.0.1", port))
@@ -67,6 +117,13 @@ def _signal(aim: dict[str, Any]) -> None:
         return
     if own != aim["pid_namespace"]:
         raise OSError(3, "a process of another namespace")
+
+
+def _see(aim: dict[str, Any]) -> None:
+    with open(f"/proc/{aim['victim']}/cmdline", "rb") as file:  # noqa: PTH123  # few imports
+        seen = file.read()
+    if aim["mark"].encode() not in seen:
+        raise OSError(errno.ESRCH, "another process")
 
 
 def _connect_unix(name: str) -> None:
@@ -125,6 +182,13 @@ def attempts(aim: dict[str, Any]) -> dict[str, Callable[[], None]]:
         "connect to a socket file": lambda: _connect_unix(f"{aim['outside']}/socket"),
         "signal a process": lambda: _signal(aim),
         "read another environment": lambda: _read(f"/proc/{aim['victim']}/environ"),
+        "see another process": lambda: _see(aim),
+        "write a git hook": lambda: _write(f"{aim['repository']}/.git/hooks/pre-commit"),
+        "connect to the metadata address": _connect_metadata,
+        "keep a key in a keyring": lambda: _in_child(_add_key),
+        "make an io_uring": lambda: _call(1, 1, ctypes.create_string_buffer(120)),
+        "take too much memory": lambda: _take_memory(8 * aim["memory_bytes"]),
+        "write too large a file": lambda: _write_far(f"{aim['work']}/far", aim["file_bytes"]),
         "make a user namespace": lambda: _in_child(lambda: _check(_LIBC.unshare(_NEW_USER))),
         "make a network namespace": lambda: _in_child(lambda: _check(_LIBC.unshare(_NEW_NET))),
         "mount": lambda: _mount(aim["work"]),

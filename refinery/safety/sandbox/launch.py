@@ -7,6 +7,7 @@ import selectors
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,10 @@ from refinery.errors import RefusedError
 from refinery.model.trace import Json
 from refinery.safety.sandbox import _seccomp, _tree, full, kernel, places
 from refinery.safety.sandbox.confinement import (
+    CONTAINER,
+    DISK_BYTES,
     FILE_BYTES,
+    FILES,
     FULL,
     KERNEL,
     NOBODY,
@@ -32,6 +36,8 @@ from refinery.safety.sandbox.confinement import (
 
 _POLL_S = 0.1
 _LOOK_AT_MEMORY_S = 0.5
+_LOOK_AT_DISK = 5
+"""A look at the files is followed by a pause this many times as long as the look took."""
 _GRACE_S = 3.0
 """Seconds the inner launcher has to sweep before it is killed itself."""
 
@@ -62,7 +68,7 @@ def run(command: Sequence[str], confinement: Confinement, tier: str) -> Finished
             _give_away(confinement.workdir)
         watched = _start(words, config)
         try:
-            return _watch(watched, confinement, start)
+            return _watch(watched, confinement, _Room.of(confinement.workdir, scratch), start)
         finally:
             _stop(watched.process)
             for stream in (watched.process.stdout, watched.process.stderr):
@@ -79,7 +85,7 @@ def _program(name: str, confinement: Confinement) -> Path:
 
 
 def _checked(confinement: Confinement, tier: str) -> Confinement:
-    if tier not in (FULL, KERNEL, UNSANDBOXED):
+    if tier not in (FULL, KERNEL, CONTAINER, UNSANDBOXED):
         raise RefusedError(f"unknown sandbox tier {tier!r}", hint="use the answer of strongest()")
     workdir = confinement.workdir.resolve()
     if not workdir.is_dir() or workdir == Path("/"):
@@ -128,6 +134,10 @@ def _arrange(
             config["forward"] = {"port": confinement.gateway_port, "socket": full.SOCKET}
             if is_root:
                 os.chown(confinement.gateway_socket, NOBODY, NOBODY)  # so that nobody may connect
+    if tier == CONTAINER:
+        config["seccomp"] = _seccomp.program(unix_sockets=False, owner_is_user=not is_root).hex()
+        needed = [*kernel.needed(confinement, program), confinement.workdir]
+        config["read_all"] = is_root and not places.are_open_to_all(needed)
     if tier == KERNEL:
         own = scratch / "tmp"
         own.mkdir()
@@ -204,7 +214,34 @@ def _start(words: list[str], config: dict[str, Json]) -> _Watched:
     return _Watched(process, read_fd)
 
 
-def _watch(watched: _Watched, confinement: Confinement, start: float) -> Finished:
+@dataclass(slots=True)
+class _Room:
+    """What the files of a command take, looked at now and then."""
+
+    folders: tuple[Path, ...]
+    bytes_at_first: int
+    files_at_first: int
+    next_look: float = 0.0
+
+    @classmethod
+    def of(cls, *folders: Path) -> "_Room":
+        """Take note of what is there."""
+        found = [_tree.files(folder, sys.maxsize) for folder in folders]
+        return cls(folders, sum(room for room, _ in found), sum(count for _, count in found))
+
+    def is_used_up(self) -> bool:
+        """Whether more was written since than may be; looks only when it is time to."""
+        now = clock.monotonic_s()
+        if now < self.next_look:
+            return False
+        found = [_tree.files(folder, self.files_at_first + FILES) for folder in self.folders]
+        took_s = clock.monotonic_s() - now
+        self.next_look = now + max(_LOOK_AT_MEMORY_S, _LOOK_AT_DISK * took_s)
+        room, count = (sum(pair[i] for pair in found) for i in (0, 1))
+        return room - self.bytes_at_first > DISK_BYTES or count - self.files_at_first > FILES
+
+
+def _watch(watched: _Watched, confinement: Confinement, room: _Room, start: float) -> Finished:
     """Read until all streams end, the process ends, or a limit is reached."""
     process = watched.process
     out, err = (s.fileno() if s else -1 for s in (process.stdout, process.stderr))
@@ -214,7 +251,7 @@ def _watch(watched: _Watched, confinement: Confinement, start: float) -> Finishe
         selector.register(fd, selectors.EVENT_READ)
     deadline = start + confinement.timeout_s
     next_look = start + _LOOK_AT_MEMORY_S
-    timed_out = out_of_memory = False
+    timed_out = out_of_memory = out_of_disk = False
     while selector.get_map():
         now = clock.monotonic_s()
         if timed_out := now >= deadline:
@@ -223,14 +260,17 @@ def _watch(watched: _Watched, confinement: Confinement, start: float) -> Finishe
             next_look = now + _LOOK_AT_MEMORY_S
             if out_of_memory := _tree.resident_bytes(process.pid) > 2 * confinement.memory_bytes:
                 break
+            if out_of_disk := room.is_used_up():
+                break
         events = selector.select(min(_POLL_S, deadline - now))
         _read(selector, events, watched)
         if not events and process.poll() is not None:
             break  # what it left behind may hold the pipes open
-    if timed_out or out_of_memory:
+    is_stopped = timed_out or out_of_memory or out_of_disk
+    if is_stopped:
         _stop(process)
     selector.close()
-    code = None if timed_out or out_of_memory else _exit_code(process, deadline)
+    code = None if is_stopped else _exit_code(process, deadline)
     _require_started(watched, err)
     return Finished(
         code,
@@ -239,6 +279,7 @@ def _watch(watched: _Watched, confinement: Confinement, start: float) -> Finishe
         timed_out,
         clock.monotonic_s() - start,
         out_of_memory,
+        out_of_disk,
     )
 
 

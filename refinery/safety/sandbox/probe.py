@@ -16,11 +16,29 @@ from refinery import clock
 from refinery.errors import RefusedError
 from refinery.model.trace import Json
 from refinery.safety.sandbox import full, kernel, places
-from refinery.safety.sandbox.confinement import FULL, KERNEL, UNSANDBOXED, Confinement
+from refinery.safety.sandbox.confinement import (
+    CONTAINER,
+    FILE_BYTES,
+    FULL,
+    KERNEL,
+    UNSANDBOXED,
+    Confinement,
+)
 from refinery.safety.sandbox.launch import run
 
 FORCE = "REFINERY_SANDBOX"
-"""Environment variable that may name `kernel`, to use that tier where `full` would hold too."""
+"""Environment variable that may name `kernel`, to use that tier where `full` would hold too, or
+`container`, to declare that this process runs in a disposable container."""
+LEFT_TO_THE_CONTAINER = frozenset(
+    {
+        "write outside", "write through a link", "read a secret", "change a file outside",
+        "write a git hook", "see another process", "connect to the host",
+        "connect to the metadata address",
+    }
+)  # fmt: skip
+"""Escapes tier `container` does not hold itself: they end at the container's walls."""
+_SIGNS = ("/.dockerenv", "/run/.containerenv")
+_NAMES = (b"docker", b"kubepods", b"containerd", b"libpod", b"lxc")
 _TIMEOUT_S = 20.0
 
 
@@ -34,11 +52,14 @@ class ProbeReport:
     missing: tuple[str, ...]
     """Names of things that must work and do not, with the reason; or why it did not start."""
     duration_s: float
+    tried: tuple[str, ...] = ()
+    """Names of all escapes that were tried."""
 
     @property
     def holds(self) -> bool:
         """Whether nothing escaped and everything needed works."""
-        return not self.escaped and not self.missing
+        left = LEFT_TO_THE_CONTAINER if self.tier == CONTAINER else frozenset()
+        return not set(self.escaped) - left and not self.missing
 
 
 def strongest(*, allow_unsandboxed: bool = False) -> str:
@@ -53,9 +74,10 @@ def strongest(*, allow_unsandboxed: bool = False) -> str:
         RefusedError: no tier holds.
     """
     forced = os.environ.get(FORCE, "")
-    if forced not in ("", FULL, KERNEL):
+    if forced not in ("", FULL, KERNEL, CONTAINER):
         raise RefusedError(
-            f"{FORCE}={forced!r} names no sandbox", hint=f"use {FULL} or {KERNEL}, or unset it"
+            f"{FORCE}={forced!r} names no sandbox",
+            hint=f"use {FULL}, {KERNEL} or {CONTAINER}, or unset it",
         )
     said = []
     for tier in (forced,) if forced else (FULL, KERNEL):
@@ -85,7 +107,8 @@ def probe(tier: str) -> ProbeReport:
         return ProbeReport(tier, (), (str(error),), clock.monotonic_s() - start)
     escaped = tuple(name for name, how in said["escapes"].items() if how == "open")
     missing = tuple(f"{n}: {how}" for n, how in said["needs"].items() if how != "open")
-    return ProbeReport(tier, escaped, missing, clock.monotonic_s() - start)
+    took_s = clock.monotonic_s() - start
+    return ProbeReport(tier, escaped, missing, took_s, tuple(said["escapes"]))
 
 
 def _require_parts(tier: str) -> None:
@@ -93,6 +116,19 @@ def _require_parts(tier: str) -> None:
         raise RefusedError("bubblewrap is not installed")
     if tier == KERNEL and kernel.landlock_abi() < kernel.NEEDED_ABI:
         raise RefusedError(f"this kernel's Landlock is older than version {kernel.NEEDED_ABI}")
+    if tier == CONTAINER and not is_in_container():
+        raise RefusedError("nothing says that this process runs in a container")
+
+
+def is_in_container() -> bool:
+    """Whether a marker file or the first process's control group tells of a container."""
+    if any(Path(sign).exists() for sign in _SIGNS):
+        return True
+    try:
+        group = Path("/proc/1/cgroup").read_bytes()
+    except OSError:
+        return False
+    return any(name in group for name in _NAMES)
 
 
 def _try_escapes(tier: str) -> dict[str, dict[str, str]]:
@@ -101,6 +137,10 @@ def _try_escapes(tier: str) -> dict[str, dict[str, str]]:
         base.chmod(0o755)  # so that file permissions alone hold nothing back
         work, outside, script = base / "work", base / "outside", base / "escapes.py"
         work.mkdir()
+        repository = base / "repository"
+        hooks = repository / ".git" / "hooks"
+        hooks.mkdir(parents=True)
+        hooks.chmod(0o777)
         outside.mkdir()
         outside.chmod(0o777)
         secret = outside / "secret"
@@ -125,6 +165,10 @@ def _try_escapes(tier: str) -> dict[str, dict[str, str]]:
             "abstract": name,
             "victim": os.getpid(),
             "pid_namespace": str(Path("/proc/self/ns/pid").readlink()),
+            "mark": _own_command(),
+            "repository": str(repository),
+            "memory_bytes": 2 << 30,
+            "file_bytes": FILE_BYTES,
         }
         confinement = Confinement(work, (script,), {}, port, gateway_file, _TIMEOUT_S)
         python = str(places.launcher_python())
@@ -134,6 +178,15 @@ def _try_escapes(tier: str) -> dict[str, dict[str, str]]:
         raise RefusedError(f"the probe ended with {finished.exit_code}: {text}")
     report: dict[str, dict[str, str]] = json.loads(finished.stdout)
     return report
+
+
+def _own_command() -> str:
+    """Words of this process's command line that no other process has by chance."""
+    try:
+        words = Path("/proc/self/cmdline").read_bytes().replace(b"\0", b" ").strip()
+    except OSError:
+        return "refinery"
+    return words.decode("utf-8", "replace")[:40].split(" ")[0]
 
 
 @contextmanager
