@@ -115,7 +115,10 @@ def replay(batch: Batch) -> list[Replayed]:
         nonces = [secrets.token_hex(16) for _ in opened]
         tokens = [token for token, _ in opened]
         turns = [
-            [_case(0, tape, gateway.open(tape, batch.rules)[0]) for tape in batch.before]
+            [
+                case_of(0, tape, gateway.open(tape, batch.rules)[0], require_entry(tape).argument)
+                for tape in batch.before
+            ]
             for _ in tokens
         ]
         job = _job(batch, place, tokens, nonces) | {"port": gateway.port}
@@ -161,7 +164,10 @@ def _job(
     """What the child is told; keys and recorded model replies are not among it."""
     first = batch.tapes[0]
     cases = [
-        {**_case(index, tape, token), "nonce": nonce}
+        {
+            **case_of(index, tape, token, require_entry(tape).argument),
+            "nonce": nonce,
+        }
         for index, (tape, token, nonce) in enumerate(zip(batch.tapes, tokens, nonces, strict=True))
     ]
     return {
@@ -176,12 +182,12 @@ def _job(
     }
 
 
-def _case(index: int, tape: Tape, token: str) -> dict[str, Json]:
+def case_of(index: int, tape: Tape, token: str, argument: Json) -> dict[str, Json]:
     """What the child is told of one recorded run."""
     return {
         "index": index,
         "token": token,
-        "argument": require_entry(tape).argument,
+        "argument": argument,
         "tools": [_served(result) for result in tape.tools],
         "retrievals": [_served(result) for result in tape.retrievals],
         "trace_id": tape.trace_id,
@@ -199,12 +205,12 @@ def _served(result: RecordedResult) -> Json:
 
 def _replayed(place: Place, index: int, session: Session, nonce: str, why: str) -> Replayed:
     """Put together what is known of one case."""
-    told = _read_result(place.work / "results" / f"{index}.json", nonce)
+    told = read_result(place.work / "results" / f"{index}.json", nonce)
     status, error = str(told.get("status") or "error"), told.get("error")
     if not told:
         error = f"the agent's process wrote no result: {why}"
     timed = [(at, step) for at, step in session.timed_steps]
-    timed += list(_told_steps(told.get("steps")))
+    timed += list(told_steps(told.get("steps")))
     steps = tuple(step for _, step in sorted(timed, key=lambda pair: pair[0]))
     told_refused = told.get("refused")
     refused = (
@@ -218,7 +224,7 @@ def _replayed(place: Place, index: int, session: Session, nonce: str, why: str) 
         steps += (StepFidelity(name, "network", Fidelity.UNANSWERED, None, detail),)
     if any(step.fidelity is Fidelity.UNANSWERED for step in steps):
         status = "unanswered"
-    runs = _runs(place.work / "spool" / str(index))
+    runs = read_runs(place.work / "spool" / str(index))
     result = ReplayResult(
         trace_id=session.tape.trace_id,
         status=status if status in ("ok", "error", "timeout", "unanswered") else "error",
@@ -231,7 +237,7 @@ def _replayed(place: Place, index: int, session: Session, nonce: str, why: str) 
     return Replayed(result, session.learnt, told.get("unmatched"), session.missed, session.varied)
 
 
-def _read_result(path: Path, nonce: str) -> dict[str, Any]:
+def read_result(path: Path, nonce: str) -> dict[str, Any]:
     """A case's result; empty when it is missing, too large, or not of this batch."""
     try:
         if path.is_symlink() or path.stat().st_size > MAX_RESULT_BYTES:
@@ -244,7 +250,7 @@ def _read_result(path: Path, nonce: str) -> dict[str, Any]:
     return dict(codec.encode(told))
 
 
-def _told_steps(steps: Json) -> Iterator[tuple[int, StepFidelity]]:
+def told_steps(steps: Json) -> Iterator[tuple[int, StepFidelity]]:
     """Steps of tools and retrievers, as the child tells them."""
     for step in steps if isinstance(steps, list) else ():
         if not isinstance(step, list) or len(step) != 6 or not isinstance(step[0], int):
@@ -254,7 +260,7 @@ def _told_steps(steps: Json) -> Iterator[tuple[int, StepFidelity]]:
         yield at, StepFidelity(str(name), str(kind), known, run_id and str(run_id), str(detail))
 
 
-def _runs(folder: Path) -> list[Run]:
+def read_runs(folder: Path) -> list[Run]:
     """Runs recorded by a case, joined and in tree order."""
     found: dict[str, Run] = {}
     left = MAX_SPOOL_BYTES

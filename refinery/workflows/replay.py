@@ -13,6 +13,7 @@ from refinery.model.trace import EntryPoint, Json, Trace
 from refinery.model.verdict import Fidelity, ReplayResult
 from refinery.replay import divergence
 from refinery.replay.answers import wire_answer
+from refinery.replay.commands import replay_command
 from refinery.replay.configure import LIVE_REQUESTS, configure
 from refinery.replay.divergence import Divergence
 from refinery.replay.program import Code
@@ -83,7 +84,8 @@ def replay_trace(
     request = request or ReplayRequest()
     settings = workspace.settings
     tape = _tape(workspace, trace, settings.values.agent.entrypoint)
-    entry = require_entry(tape)
+    is_command = tape.entry is not None and tape.entry.kind == "command"
+    entry = tape.entry if tape.entry and is_command else require_entry(tape)
     found = Repository.open(repositories.choose(request.repository, trace))
     start = turns.step(trace, request.from_step) if request.from_step else None
     configured = configure(
@@ -103,12 +105,15 @@ def replay_trace(
         rules = replace(rules, live_from_ns=start.start_ns)
         if agent.upstream is None:
             warnings.append("no model is configured: what follows the step comes from the tape")
-    before = turns.before(workspace.store, trace)
+    before = [] if is_command else turns.before(workspace.store, trace)
     earlier = tuple(_tape(workspace, one, settings.values.agent.entrypoint) for one in before)
     if earlier:
         warnings.append(f"replayed after {len(earlier)} earlier turns of its conversation")
     code = Code(commit, entry.dirty_diff)
-    replayed = replay(Batch(agent, code, (tape,), rules=rules, before=earlier))[0]
+    if is_command:
+        replayed = replay_command(agent, code, trace, tape, rules)
+    else:
+        replayed = replay(Batch(agent, code, (tape,), rules=rules, before=earlier))[0]
     runs = [codec.decode_run(run) for run in replayed.result.replayed or ()]
     functions = divergence.functions(trace, tape, runs)
     result = replace(replayed.result, steps=(*replayed.result.steps, *functions))
