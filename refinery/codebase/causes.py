@@ -23,6 +23,8 @@ _NAMED: Mapping[str, tuple[str, ...]] = {
     "retry_storm": RETRIES,
     "timeout": TIMEOUTS,
 }
+WARM = 0.3
+"""Temperature above which answers to equal requests often differ; as `high_temperature` has it."""
 UPSTREAM = ("not retrieved", "before the model")
 """Values of the fact `lost` when what was wanted did not reach the model's documents."""
 
@@ -51,6 +53,9 @@ def settings_behind(
         near = [one for place in places for one in _bounds(tree, place)]
         named = find_settings(tree, COUNTS)
         return _unique(one for one in (*near, *named) if _is_count(one))
+    heat = facts.get("temperature")
+    if lost == "in the answer" and isinstance(heat, int | float) and heat > WARM:
+        return find_settings(tree, ("temperature",), heat)
     if lost == "in the conversation":
         cuts = [one for path in _main(tree) for one in _all_bounds(tree, path)]
         return _unique(one for one in (*cuts, *find_settings(tree, WINDOWS)) if _is_count(one))

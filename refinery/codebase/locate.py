@@ -82,6 +82,8 @@ def _with_settings(
     """The places with the settings the finding is about before them."""
     settings = settings_behind(tree, finding.category, finding.facts, places)
     main = [one.location(tree) for one in settings if not is_secondary(one.path)]
+    if finding.category == "repeated_calls":  # a limit is where it ended, not why it went on
+        return _unique([*places[:1], *main[:MAX_SETTINGS], *places])
     return _unique([*main[:MAX_SETTINGS], *places])
 
 

@@ -91,9 +91,17 @@ def with_missed(found: Diagnosis, trace: Trace, checks: Sequence[str]) -> Diagno
             "lost": missed.lost,
             "check": missed.check.kind,
             "wanted": missed.check.value[:500],
+            "temperature": _heat(missed),
         },
     )
     return _ranked(found, [*(found.findings if sure else ()), finding], None)
+
+
+def _heat(missed: _Missed) -> float | None:
+    """The temperature of the model call at fault, when one was sent."""
+    heat = (missed.cause.params or {}).get("temperature")
+    is_model = missed.lost == "in the answer" and isinstance(heat, int | float)
+    return float(heat) if is_model and isinstance(heat, int | float) else None
 
 
 def _explains(finding: Finding, missed: _Missed) -> bool:

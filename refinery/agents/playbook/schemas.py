@@ -22,6 +22,8 @@ _TOPIC = "tool description argument format schema"
 
 def describe_what_is_refused(case: Case) -> Iterator[Draft]:
     """Add what a tool's own code refuses to its description."""
+    if case.finding.category == "exception" and not _is_refusal(case):
+        return
     for path, function in _tools(case):
         rules = [
             rule for rule in _rules(function) if rule not in (ast.get_docstring(function) or "")
@@ -44,6 +46,13 @@ def describe_what_is_refused(case: Case) -> Iterator[Draft]:
             topic=_TOPIC,
         )
         return
+
+
+def _is_refusal(case: Case) -> bool:
+    """Whether an error is a tool's way to say that its arguments are wrong."""
+    kind = str(case.finding.facts.get("error_type") or "").rpartition(".")[2]
+    is_tool = case.cause is not None and case.cause.kind is RunKind.TOOL
+    return is_tool and kind in ("ValueError", "ToolException", "TypeError")
 
 
 def _tools(case: Case) -> Iterator[tuple[str, Function]]:

@@ -24,7 +24,8 @@ def rename_placeholder(case: Case) -> Iterator[Draft]:
         source = case.tree.text(place.file)
         if not placeholder or source is None or placeholder not in source:
             continue
-        names = sorted(_filled_names(case) - {variable} - _holes(source))
+        own = "\n".join(source.split("\n")[place.line_start - 1 : place.line_end])
+        names = sorted(_filled_names(case) - {variable} - _holes(own))
         close = get_close_matches(variable, names, n=1, cutoff=0.6) or [
             name for name in names if variable in name.split("_") or name in variable.split("_")
         ]
