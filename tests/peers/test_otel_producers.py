@@ -7,6 +7,7 @@ virtual environment for each `NAME.txt` beside the programs, `node_modules` for 
 import os
 import shutil
 import subprocess
+import sys
 import venv
 from collections import Counter
 from pathlib import Path
@@ -46,7 +47,10 @@ def prepared(producer: Producer, environments: Path) -> Producer:
     elif not (folder / "bin" / "python").exists():
         venv.create(folder, with_pip=True)
         packages = HERE / f"{producer.environment}.txt"
-        command = [str(folder / "bin" / "python"), "-m", "pip", "install", "-q", "-r"]
+        python = str(folder / "bin" / "python")
+        uv = shutil.which("uv", path=str(Path(sys.executable).parent))
+        pip = [uv, "pip", "install", "-p", python] if uv else [python, "-m", "pip", "install"]
+        command = [*pip, "-q", "-r"]
         subprocess.run([*command, str(packages)], check=True, capture_output=True, timeout=800)
     return producer
 

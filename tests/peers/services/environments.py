@@ -27,7 +27,7 @@ PACKAGES: dict[str, Sequence[str]] = {
 
 def python_of(name: str, scratch: Path) -> Path:
     """The interpreter of an environment: in the folder `REFINERY_PEERS` names, else made anew."""
-    folder = (Path(_KEPT) if _KEPT else scratch) / name
+    folder = (Path(_KEPT) if _KEPT else scratch) / f"service-{name}"
     python = folder / "bin" / "python"
     if not python.exists():
         uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
