@@ -6,13 +6,14 @@ The best one is made as small as its evidence allows, and confirmed on traces it
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from refinery.agents.attempt import Attempt, ranked
 from refinery.agents.state import FixState
 from refinery.codebase.repository import Repository
 from refinery.codebase.scan import SourceTree
 from refinery.detectors import observe
-from refinery.model.patch import Patch
+from refinery.model.patch import FileChange, Patch
 from refinery.model.trace import Trace
 from refinery.model.verdict import GuardReport, Outcome, Trial
 from refinery.replay import affected, arms, checks, configure, spending
@@ -173,7 +174,7 @@ def _request(proof: Proof, attempts: Sequence[Attempt]) -> TrialRequest:
     if agent.upstream is not None:
         metered = spending.Metered(agent.upstream, state.get("budget_usd"))
         agent = replace(agent, upstream=metered)
-    failing = _split(_failing(proof))
+    failing = split(_failing(proof))
     controls = _controls(proof, attempts)
     held = controls[: len(controls) // 2] if failing[1] else ()
     return TrialRequest(
@@ -210,36 +211,59 @@ def _failing(proof: Proof) -> list[Case]:
     ]
 
 
-def _split(cases: Sequence[Case]) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
+def split(cases: Sequence[Case]) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
     """Those a patch is chosen on, and those it is confirmed on: every second, when enough."""
     if len(cases) < SPLIT_FROM:
         return tuple(cases), ()
     return tuple(cases[::2]), tuple(cases[1::2])
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How passing traces are chosen."""
+
+    root: Path
+    """Of the repository."""
+    changes: tuple[FileChange, ...]
+    """What all patches change."""
+    most: int
+    """`replay.max_controls`."""
+    max_runs: int
+    seed: int
+
+
+def choose_controls(choice: Choice, pool: Sequence[Trace]) -> tuple[list[str], str]:
+    """Ids of the passing traces to replay: those the patches can change and some others.
+
+    Also says how many there were, in words.
+    """
+    touch = affected.touch(SourceTree(choice.root), choice.changes, pool)
+    most = max(choice.most, choice.max_runs // AFFECTED_SHARE) if choice.most else 0
+    chosen = affected.choose(touch, pool, most=most, controls=choice.most, seed=choice.seed)
+    room = max(choice.most - len(chosen.affected), choice.most // 4)
+    ids = [*chosen.affected, *chosen.control[:room]]
+    through, others = len(chosen.affected), len(ids) - len(chosen.affected)
+    return ids, (
+        f"{through + chosen.left_out} of {len(pool)} passing traces went through what is "
+        f"changed: {through} of them and {others} others are replayed"
+    )
+
+
 def _controls(proof: Proof, attempts: Sequence[Attempt]) -> tuple[Case, ...]:
     """Passing traces some patch can change, and some of the others, drawn at random."""
-    state, most = proof.state, proof.settings.values.replay.max_controls
-    pool = [proof.load_trace(trace_id) for trace_id in state["control_ids"]]
-    changes = [change for a in attempts if a.patch for change in a.patch.changes]
-    touch = affected.touch(SourceTree(proof.repository.root), changes, pool)
-    chosen = affected.choose(
-        touch,
-        pool,
-        most=max(most, state["max_runs"] // AFFECTED_SHARE) if most else 0,
-        controls=most,
+    state = proof.state
+    pool = {trace_id: proof.load_trace(trace_id) for trace_id in state["control_ids"]}
+    choice = Choice(
+        root=proof.repository.root,
+        changes=tuple(change for a in attempts if a.patch for change in a.patch.changes),
+        most=proof.settings.values.replay.max_controls,
+        max_runs=state["max_runs"],
         seed=state["seed"],
     )
-    room = max(most - len(chosen.affected), most // 4)
-    ids = [*chosen.affected, *chosen.control[:room]]
+    ids, told = choose_controls(choice, list(pool.values()))
     if len(pool) > len(ids):
-        through, others = len(chosen.affected), len(ids) - len(chosen.affected)
-        proof.say(
-            f"{through + chosen.left_out} of {len(pool)} passing traces went through what is "
-            f"changed: {through} of them and {others} others are replayed"
-        )
+        proof.say(told)
     labelled = state["control_checks"]
-    by_id = {trace.trace_id: trace for trace in pool}
     return tuple(
-        Case(by_id[i], tuple(checks.parse(text) for text in labelled.get(i, ()))) for i in ids
+        Case(pool[i], tuple(checks.parse(text) for text in labelled.get(i, ()))) for i in ids
     )

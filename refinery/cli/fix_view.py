@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from refinery.cli import output
-from refinery.model.verdict import WORK_TREE, Outcome, Trial, Verdict
+from refinery.cli import output, proof_view
+from refinery.model.verdict import WORK_TREE, Outcome
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from refinery.agents.attempt import Attempt
     from refinery.model.patch import Patch
     from refinery.model.verdict import Change
     from refinery.workflows.fix import Decision, FixOutcome
@@ -97,9 +96,10 @@ def show_evidence(outcome: "FixOutcome", screen: "Console") -> None:
     if chosen.patch:
         screen.print(f"\nPatch {chosen.hypothesis.hypothesis_id}", style="bold")
         show_diff(chosen.patch, screen)
-    _show_guard(chosen, screen)
+    if chosen.guard:
+        proof_view.show_guard(chosen.guard, screen)
     if chosen.trial:
-        _show_trial(chosen.trial, screen)
+        proof_view.show_trial(chosen.trial, screen)
 
 
 def _show_why_not(outcome: "FixOutcome", screen: "Console") -> None:
@@ -146,6 +146,11 @@ def _show_change(outcome: "FixOutcome", change: "Change", screen: "Console") -> 
     if change.branch != WORK_TREE:
         done = f"Committed {where}"
     screen.print(f"\n{done}", style="bold green")
+    if change.branch == "HEAD":
+        screen.print(
+            "  HEAD is detached, so no branch holds this commit; keep it with: "
+            f"git branch NAME {change.commit[:12]}"
+        )
     if tests:
         screen.print(f"  {output.safe(tests.reason)}")
     screen.print(f"Undo with: refinery rollback {change.change_id}")
@@ -191,28 +196,3 @@ def show_diff(patch: "Patch", screen: "Console") -> None:
         added, removed = line.startswith("+"), line.startswith("-")
         style = "green" if added else "red" if removed else "cyan" if line[:2] == "@@" else None
         screen.print(output.safe(line), style=style)
-
-
-def _show_guard(attempt: "Attempt", screen: "Console") -> None:
-    guard = attempt.guard
-    if guard is None:
-        return
-    screen.print(f"\nGuard: {guard.outcome.value}", style="bold")
-    for remark in guard.remarks:
-        if remark.outcome is not Outcome.ALLOW:
-            text = f"{remark.outcome.value}: {remark.message} ({remark.rule})"
-            screen.print(f"  {output.safe(text)}")
-
-
-def _show_trial(trial: Trial, screen: "Console") -> None:
-    style = "bold green" if trial.verdict is Verdict.FIXED else "bold"
-    screen.print(f"\nVerdict: {trial.verdict.value} (sandbox: {trial.sandbox})", style=style)
-    screen.print(f"  {output.safe(trial.reason)}")
-    for arm in trial.arms:
-        low, high = arm.interval or (0.0, 1.0)
-        shown = f"{arm.passed} of {arm.total} right"
-        screen.print(
-            f"  {arm.name:<24} {arm.group:<8} {shown:<14} 95 % interval {low:.0%}-{high:.0%}"
-        )
-    for warning in trial.warnings:
-        screen.print(f"  note: {output.safe(warning)}")

@@ -12,6 +12,7 @@ Traces that pass at different rates are counted together in equal numbers. Count
 chances spread less than those of equal ones (Hoeffding, Ann. Math. Stat. 27, 1956).
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -26,6 +27,8 @@ MOST = 60
 """Most replays of an arm; keeps the computation of the level under a second."""
 _FIRST_SHARE = 1 / 3
 """Part of the level that the first look may use up, where separation alone decides."""
+_REACHED = 0.6
+"""Part of the share of a patch that its level is at least, for up to 100 patches (computed)."""
 _RATES = 49
 _HALVINGS = 14
 
@@ -46,10 +49,11 @@ def first_size(patches: int) -> int:
     """Replays of an arm at the first look.
 
     Two arms of n replays that behave alike are separated, all failing against all passing, with
-    a probability of at most 4^-n.
+    a probability of at most 4^-n. It is large enough for separated arms to reach the level.
     """
+    alpha = ALPHA / max(1, patches)
     size = FEWEST
-    while 4.0**-size > ALPHA / max(1, patches) * _FIRST_SHARE:
+    while 4.0**-size > alpha * _FIRST_SHARE or 1 / math.comb(2 * size, size) > alpha * _REACHED:
         size += 1
     return size
 

@@ -1,6 +1,8 @@
 """Which attempt is put up for approval."""
 
-from refinery.agents.attempt import Attempt, best
+from dataclasses import replace
+
+from refinery.agents.attempt import Attempt, best, ranked
 from refinery.model.codec import decode, encode
 from refinery.model.patch import FileChange, Hypothesis, Patch
 from refinery.model.verdict import GuardReport, Outcome, Trial, Verdict
@@ -39,6 +41,14 @@ def test_the_higher_rank_wins_among_equals_in_any_order() -> None:
     tried = [attempt(10, Verdict.FIXED), attempt(2, Verdict.FIXED), attempt(3, Verdict.FIXED)]
 
     assert {best(order).hypothesis.hypothesis_id for order in (tried, tried[::-1])} == {"H2"}
+
+
+def test_the_smaller_patch_wins_among_fixes() -> None:
+    large, small = attempt(1, Verdict.FIXED), attempt(2, Verdict.FIXED)
+    assert large.patch is not None
+    large = replace(large, patch=replace(large.patch, diff=large.patch.diff + "+z\n"))
+
+    assert [a.hypothesis.hypothesis_id for a in ranked([large, small])] == ["H2", "H1"]
 
 
 def test_a_blocked_patch_is_not_provable() -> None:

@@ -153,8 +153,10 @@ def test_what_is_not_clear_yet_stays_open() -> None:
     assert (closed.is_open, closed.is_unmoved) == (False, False)
 
 
-def trial_of(verdict: Verdict) -> Trial:
-    return Trial("H1", verdict, verdict.value, (arm("patch", "failing", "pass"),), "full")
+def trial_of(verdict: Verdict, failing: str) -> Trial:
+    facts = {"plan": {"failing": [failing], "controls": []}}
+    arms_ = (arm("patch", "failing", "pass"),)
+    return Trial("H1", verdict, verdict.value, arms_, "full", facts=facts)
 
 
 @pytest.mark.parametrize(
@@ -168,11 +170,12 @@ def trial_of(verdict: Verdict) -> Trial:
     ],
 )
 def test_held_out_traces_have_the_last_word(held: Verdict, verdict: Verdict) -> None:
-    trial = confirmed(trial_of(Verdict.FIXED), trial_of(held), ["f9"])
+    trial = confirmed(trial_of(Verdict.FIXED, "f1"), trial_of(held, "f9"))
 
     assert trial.verdict is verdict
     assert [a.group for a in trial.arms] == ["failing", "held-out failing"]
-    assert trial.facts["plan"] == {"held_out": ["f9"]}
+    plan = {"failing": ["f1", "f9"], "controls": [], "held_out": ["f9"]}
+    assert trial.facts["plan"] == plan
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,9 @@ EPILOG = """Examples:
 
   refinery fix 3f2a --check 'contains@answer:29 EUR' --yes --json
 
-  refinery fix latest-failed --dry-run
+  refinery fix latest-failed --dry-run --max-runs 200 --budget 0.50
+
+  refinery fix 3f2a 77b1 9c04
 
   refinery fix --resume session-8c1f0a2b
 """
@@ -28,8 +30,11 @@ SETTINGS = {"epilog": EPILOG}
 def command(
     ctx: typer.Context,
     trace: Annotated[
-        str | None,
-        typer.Argument(help="Trace id, unique prefix, latest, latest-failed, a file or a URL."),
+        list[str] | None,
+        typer.Argument(
+            help="Trace id, unique prefix, latest, latest-failed, a file or a URL; several: one "
+            "patch has to fix them all."
+        ),
     ] = None,
     repo: Annotated[
         Path | None, typer.Option(help="Repository of the agent; default: this folder's.")
@@ -48,7 +53,13 @@ def command(
         typer.Option("--no-commit", help="Write the work tree only; `rollback` still undoes it."),
     ] = False,
     repeats: Annotated[
-        int | None, typer.Option(min=1, max=100, help="Replays of each trace in each arm.")
+        int | None, typer.Option(min=1, max=60, help="Fewest replays of a trace in each arm.")
+    ] = None,
+    max_runs: Annotated[
+        int | None, typer.Option(min=8, max=10_000, help="Most replays of one patch's trial.")
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(min=0.0, help="Most USD the agent's own model may cost.")
     ] = None,
     resume: Annotated[str | None, typer.Option(help="Go on with a session.")] = None,
     unsandboxed: Annotated[
@@ -75,7 +86,7 @@ def command(
     from refinery.workflows.fix import resume as go_on
     from refinery.workflows.wiring import open_workspace, state_folder
 
-    if (trace is None) == (resume is None):
+    if bool(trace) == bool(resume):
         raise InputError("name a trace or a session", hint="refinery fix latest-failed")
     workspace = open_workspace(repo, ctx.obj)
     if no_commit and (branch or resume):
@@ -91,14 +102,18 @@ def command(
     if resume is not None:
         outcome = go_on(workspace, resume, ask, output.note, repository=repo)
     else:
+        first, *others = (traces.resolve(workspace, name) for name in trace or ())
         request = FixRequest(
-            trace=traces.resolve(workspace, trace or ""),
+            trace=first,
+            also=tuple(others),
             repository=repo,
             expectation=expect,
             checks=tuple(check or ()),
             model=model,
             branch=WORK_TREE if no_commit else branch,
             repeats=repeats,
+            max_runs=max_runs,
+            budget_usd=budget,
             unsandboxed=unsandboxed,
         )
         outcome = fix(workspace, request, ask, output.note)
