@@ -22,7 +22,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from refinery.errors import InputError, NotFoundError, RefineryError, StoreError
-from refinery.server import paths
+from refinery.server import links, paths
 from refinery.server.answers import HEADERS, RequestError, refusal
 from refinery.server.config import ServeSettings
 from refinery.server.limits import STORE_RETRY_AFTER_S
@@ -74,7 +74,8 @@ class Gate:
         try:
             path = paths.plain(scope["path"])
             scope = {**scope, "path": path, "raw_path": path.encode("utf-8", "replace")}
-            self.check(scope["method"], path, Headers(scope=scope))
+            is_open = links.is_open(scope["method"], path, scope.get("query_string", b""))
+            self.check(scope["method"], path, Headers(scope=scope), is_open=is_open)
             endpoint = self.direct.get((scope["method"], path))
             if endpoint is None:
                 await self.app(scope, receive, sender)
@@ -89,8 +90,8 @@ class Gate:
             _log.error("a request failed: %s", type(error).__name__, exc_info=error)
             await sender.answer(RequestError(500, "the collector failed"), scope, receive)
 
-    def check(self, method: str, path: str, headers: Headers) -> None:
-        """Raise for a request that may not come in.
+    def check(self, method: str, path: str, headers: Headers, *, is_open: bool = False) -> None:
+        """Raise for a request that may not come in; one whose link `is_open` needs no key.
 
         Raises:
             RequestError: it comes from a web page, under a foreign name, without the key, or with
@@ -98,7 +99,7 @@ class Gate:
         """
         host = self._checked_host(headers)
         _check_page(headers, host)
-        if self.key is not None and not self._has_key(headers):
+        if self.key is not None and not is_open and not self._has_key(headers):
             raise RequestError(
                 401, "a valid API key is needed", headers={"www-authenticate": "Bearer"}
             )

@@ -7,7 +7,7 @@ latency, statistics of feedback. `langsmith_runs.to_run` reads a document back a
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -51,6 +51,8 @@ class Setting:
     """What was said of this run, or of its whole trace when it is the root."""
     url: str = ""
     """Address of the server that answers for attachments, without a slash at the end."""
+    sign: Callable[[str], str] | None = None
+    """What makes the query that opens an attachment's path; None: links have none."""
 
 
 def to_v1(
@@ -89,7 +91,7 @@ def v1(run: Run, setting: Setting) -> dict[str, Json]:
     """The run as version 1 writes it, every field."""
     item, shape = _common(run, setting)
     above = ancestors(item["dotted_order"])
-    links = _attachment_links(run, setting.url)
+    links = _attachment_links(run, setting)
     return {
         **item,
         "session_id": project_id(setting.project),
@@ -109,7 +111,7 @@ def v2(run: Run, setting: Setting) -> dict[str, Json]:
     """The run as version 2 writes it, every field."""
     item, _ = _common(run, setting)
     latency = run.duration_ms
-    links = _attachment_links(run, setting.url)
+    links = _attachment_links(run, setting)
     details = {name: {"raw": value} for name, value in item.items() if name.endswith("_details")}
     return {
         **item,
@@ -306,14 +308,14 @@ def kept_attachments(run: Run) -> dict[str, dict[str, Json]]:
     }
 
 
-def _attachment_links(run: Run, url: str) -> dict[str, dict[str, Json]]:
-    return {
-        name: {
-            "presigned_url": f"{url}/runs/{public_id(run.run_id)}/attachments/{quote(name, '')}",
-            "mime_type": entry.get("mime_type"),
-        }
-        for name, entry in kept_attachments(run).items()
-    }
+def _attachment_links(run: Run, setting: Setting) -> dict[str, dict[str, Json]]:
+    links: dict[str, dict[str, Json]] = {}
+    for name, entry in kept_attachments(run).items():
+        path = f"/runs/{public_id(run.run_id)}/attachments/{name}"
+        opened = f"?{setting.sign(path)}" if setting.sign else ""
+        url = f"{setting.url}{quote(path.encode('utf-8', 'replace'))}{opened}"
+        links[name] = {"presigned_url": url, "mime_type": entry.get("mime_type")}
+    return links
 
 
 def _statistics(items: Sequence[Feedback]) -> dict[str, Json]:

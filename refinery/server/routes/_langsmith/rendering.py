@@ -7,6 +7,7 @@ from refinery.adapters._shared.langsmith_documents import Setting
 from refinery.adapters._shared.langsmith_tree import TraceShape
 from refinery.model.trace import Json, RunKind
 from refinery.ports import StoredRun
+from refinery.server import links
 from refinery.server.routes._langsmith.around import Library
 from refinery.server.routes._langsmith.asking import to_bytes
 
@@ -41,6 +42,7 @@ class Renderer:
             self._shape(stored),
             library.feedback(run) if self._wants("feedback_stats") else (),
             self.url,
+            links.query,
         )
         item = documents.v2(run, setting) if self.is_v2 else documents.v1(run, setting)
         if self.names is None:
