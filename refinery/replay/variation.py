@@ -222,6 +222,12 @@ def _with_id(setting: Setting, trace: Trace) -> Setting:
     )
 
 
+def is_variation(trace: Trace) -> bool:
+    """Whether a trace is a counterfactual replay of another one, so never happened."""
+    kept = (trace.root.metadata or {}).get("refinery") if trace.root else None
+    return isinstance(kept, Mapping) and "variation_of" in kept
+
+
 def _listed(runs: Sequence[Run]) -> str:
     steps = [f"{run.name or run.kind or 'step'} {run.run_id[:13]}" for run in runs[:8]]
     more = f" and {len(runs) - 8} more" if len(runs) > 8 else ""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from refinery.model.failure import Likelihood
 from refinery.model.trace import RunStatus, Trace
 from refinery.ports import TraceFilter
+from refinery.replay.variation import is_variation
 from refinery.workflows import repositories, traces
 from refinery.workflows.wiring import Workspace
 
@@ -44,7 +45,8 @@ def choose(workspace: Workspace, failing: Trace) -> list[Control]:
     for summary in workspace.store.list_traces(TraceFilter(status="ok", limit=SEARCHED)):
         if summary.trace_id != failing.trace_id and summary.label is None:
             trace = workspace.store.get_trace(summary.trace_id)
-            if trace and _target(trace) == entry.target and _is_unsuspicious(trace):
+            is_real = trace is not None and not is_variation(trace)
+            if trace and is_real and _target(trace) == entry.target and _is_unsuspicious(trace):
                 found.append(Control(summary.trace_id))
     return found
 

@@ -3,6 +3,7 @@
 from refinery.errors import InputError, NotFoundError
 from refinery.model.trace import Run, Trace
 from refinery.ports import Store, TraceFilter
+from refinery.replay.variation import is_variation
 from refinery.workflows import repositories
 
 MAX_TURNS = 50
@@ -45,7 +46,7 @@ def before(store: Store, trace: Trace) -> list[Trace]:
         wanted = TraceFilter(session_id=thread, until_ns=root.start_ns, limit=MAX_TURNS)
         for summary in store.list_traces(wanted):
             earlier = store.get_trace(summary.trace_id)
-            if earlier is None or earlier.trace_id == trace.trace_id:
+            if earlier is None or earlier.trace_id == trace.trace_id or is_variation(earlier):
                 continue
             started = repositories.entry_point(earlier)
             if started and (started.target, started.commit) == (entry.target, entry.commit):

@@ -9,17 +9,18 @@ does not replay. The original stays as it is; each new run is stored as a trace 
 root says in `metadata.refinery` what it is a `variation_of` and what was different.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from refinery import clock
 from refinery.codebase.repository import Repository
 from refinery.errors import InputError
 from refinery.model.codec import decode_run, encode
-from refinery.model.trace import RunKind, Trace
+from refinery.model.trace import Json, Run, RunKind, Trace
 from refinery.model.verdict import Fidelity, ReplayResult
 from refinery.model.walk import in_tree_order, of_kind
-from refinery.replay import compare
+from refinery.replay import divergence
 from refinery.replay.configure import LIVE_REQUESTS, configure
 from refinery.replay.program import Agent, Code
 from refinery.replay.runner import Batch, Replayed, replay, require_entry
@@ -29,7 +30,7 @@ from refinery.replay.tape import Tape, entry_point, with_entry
 from refinery.replay.variation import Variation, changed_tape, resolved
 from refinery.replay.varied_runs import as_sent
 from refinery.replay.varying import Recorded
-from refinery.workflows import one_call, repositories
+from refinery.workflows import one_call, repositories, turns
 from refinery.workflows.diff import diff
 from refinery.workflows.what_if_outcome import Cell, WhatIfOutcome, to_document
 from refinery.workflows.wiring import Workspace
@@ -94,9 +95,27 @@ def what_if(
         return WhatIfOutcome(
             trace, kept, warnings=alone.warnings, spent=alone.spent, call=alone.call
         )
+    _refuse_varied(trace)
     for variation in variations:
         _refuse_other_vendor(trace, variation)
     return _replayed(workspace, traced, variations, request, say)
+
+
+def _refuse_varied(trace: Trace) -> None:
+    """Refuse a trace whose requests the agent's code never made: they were changed on the way."""
+    kept = (trace.root.metadata or {}).get("refinery") if trace.root else None
+    varied = any("varied" in _ours(run) for run in of_kind(trace, RunKind.LLM))
+    if not isinstance(kept, dict) or "variation_of" not in kept or not varied:
+        return
+    raise InputError(
+        f"trace {trace.trace_id} is itself a variation, with changed requests",
+        hint=f"vary the original with all changes at once: refinery replay {kept['variation_of']}",
+    )
+
+
+def _ours(run: Run) -> Mapping[str, Json]:
+    kept = (run.metadata or {}).get("refinery")
+    return kept if isinstance(kept, dict) else {}
 
 
 def _refuse_other_vendor(trace: Trace, variation: Variation) -> None:
@@ -142,15 +161,16 @@ def _replayed(
         tapes=tuple(tapes),
         rules=Rules(is_unchanged=entry.commit is not None),
         name="what if",
+        before=_earlier(workspace, trace),
         variations=(None, *((variation, recorded) for variation in variations)),
     )
     many = f"{len(variations)} variations" if len(variations) > 1 else variations[0].label
     say(f"replaying {many} beside the unchanged run (sandbox: {agent.tier})")
     control, *found = replay(batch)
-    problem = _problem(tape, control.result)
-    if problem:
-        warnings.append(f"unchanged, the replay already differs from the recording: {problem}")
-    before = _trace_of(control, tape, trace) if problem is None else None
+    other = divergence.first(trace, tape, control)
+    if other is not None:
+        warnings.append(f"unchanged, the replay already differs from the recording: {other}")
+    before = _trace_of(control, tape, trace) if other is None else None
     cells = tuple(
         _kept(workspace, before or trace, _cell(one, done, given, trace))
         for one, done, given in zip(variations, found, tapes[1:], strict=True)
@@ -161,21 +181,16 @@ def _replayed(
     )
 
 
+def _earlier(workspace: Workspace, trace: Trace) -> tuple[Tape, ...]:
+    """The earlier turns of the trace's conversation, which are replayed first."""
+    target = workspace.settings.values.agent.entrypoint
+    found = turns.before(workspace.store, trace)
+    return tuple(Tape.from_trace(with_entry(one, target)) for one in found)
+
+
 def _metered(agent: Agent, budget_usd: float | None) -> Agent:
     asked = agent.upstream
     return replace(agent, upstream=Metered(asked, budget_usd)) if asked else agent
-
-
-def _problem(tape: Tape, result: ReplayResult) -> str | None:
-    """How the unchanged replay differs from the recording; None when it does not."""
-    step = next((s for s in result.steps if s.fidelity is Fidelity.UNANSWERED), None)
-    if step:
-        return f"{step.kind} {step.name} was not recorded like this: {step.detail}"
-    if result.status == "ok":
-        return compare.difference(tape, result.output)
-    return None if result.status == "error" and tape.output is None else (
-        f"it ended as {result.status}: {result.error or 'no reason given'}"
-    )  # fmt: skip
 
 
 def _cell(variation: Variation, done: Replayed, tape: Tape, original: Trace) -> Cell:
@@ -214,7 +229,23 @@ def _trace_of(done: Replayed, tape: Tape, original: Trace) -> Trace | None:
     ours = {**ours, "entry_point": encode(tape.entry), "folder": tape.folder}
     first = replace(root, metadata={**(root.metadata or {}), "refinery": ours})
     own = [first if run is root else run for run in runs if run.trace_id == root.trace_id]
+    if root.end_ns is not None:
+        # The clock of a replay tells the recorded time; the trace tells when it was replayed.
+        by_ns = clock.now_ns() - root.end_ns
+        own = [_later(run, by_ns) for run in own]
     return Trace(root.trace_id, in_tree_order(own), SOURCE, original.project)
+
+
+def _later(run: Run, by_ns: int) -> Run:
+    def moved(time_ns: int | None) -> int | None:
+        return None if time_ns is None else time_ns + by_ns
+
+    return replace(
+        run,
+        start_ns=moved(run.start_ns),
+        end_ns=moved(run.end_ns),
+        first_token_ns=moved(run.first_token_ns),
+    )
 
 
 def _kept(workspace: Workspace, before: Trace, cell: Cell) -> Cell:

@@ -8,7 +8,7 @@ import pytest
 
 from refinery.errors import InputError
 from refinery.model.messages import ToolCall
-from refinery.model.trace import Trace, Usage
+from refinery.model.trace import EntryPoint, Trace, Usage
 from refinery.model.verdict import Fidelity
 from refinery.replay.variation import Matrix, Variation, combined, parse_setting
 from refinery.replay.wire import ModelReply, ModelRequest
@@ -19,8 +19,9 @@ from refinery.workflows.what_if import WhatIfRequest, to_document, what_if
 from refinery.workflows.wiring import Workspace
 from tests.cli.calling import call
 from tests.fakes.model_server import ModelServer
-from tests.kits.repositories import make_repository
+from tests.kits.repositories import commit_all, make_repository, write_files
 from tests.replay import kit
+from tests.replay.traces import llm, trace
 
 pytestmark = pytest.mark.slow
 
@@ -106,6 +107,10 @@ def test_variations_change_requests_at_every_step_at_one_or_from_one_on(
     assert sofa.missing is not None and "no recorded call has these arguments" in sofa.missing
     assert [(r.model, r.params["temperature"]) for r in server.requests].count(("small-2", 1)) == 2
     assert outcome.before is not None and outcome.warnings == ()
+    kept = [cell.trace for cell in outcome.cells if cell.trace is not None]
+    assert len({run.run_id for found in kept for run in found.runs}) == sum(
+        len(found.runs) for found in kept
+    )
     assert outcome.spent.requests == len(server.requests) == 11
 
 
@@ -130,76 +135,94 @@ def test_the_original_stays_and_the_new_run_is_a_trace_that_says_what_it_is(
     assert first is not None and first.compared.pair.run.kind == "llm"
     assert first.difference is not None and first.difference.path == "model"
 
-    again = what_if(workspace, stored, [Variation(temperature=0.5)])
-
-    assert again.answer == cell.answer
-    assert "at 0.5" in again.cells[0].answer
-
-
-def test_totals_count_recorded_answers_as_recorded(workspace: Workspace, original: Trace) -> None:
-    second = [run.run_id for run in original.runs if run.kind == "llm"][1]
-
-    outcome = what_if(workspace, original, [Variation(model="gpt-5-mini", at=second)])
-
-    before, after = outcome.totals, outcome.totals_of(outcome.cells[0])
+    with pytest.raises(InputError, match="is itself a variation") as caught:
+        what_if(workspace, stored, [Variation(temperature=0.5)])
+    assert original.trace_id in caught.value.hint
+    before, after = outcome.totals, outcome.totals_of(cell)
     assert (before.calls, before.input_tokens, before.total_tokens) == (2, 300, 330)
     assert (after.calls, after.total_tokens) == (2, 330)
     assert (before.cost_usd, after.cost_usd) == (None, None)  # small-1 has no known price
-    first, live = [run for run in original.runs if run.kind == "llm"]
-    assert after.model_ms is not None and first.duration_ms is not None and live is not None
-    assert after.model_ms > first.duration_ms
-    assert outcome.spent.usd == pytest.approx(200 * 0.25e-6 + 20 * 2e-6)
+    assert after.model_ms == sum(run.duration_ms or 0.0 for run in models)
+    assert (outcome.spent.requests, outcome.spent.unpriced) == (2, 2)
+
+
+ASKS = """
+import json
+import os
+import urllib.request
+
+
+def answer(question):
+    body = {"model": "m", "temperature": 0, "messages": [{"role": "user", "content": question}]}
+    request = urllib.request.Request(
+        os.environ["OPENAI_BASE_URL"] + "/chat/completions",
+        json.dumps(body).encode(),
+        {"authorization": "Bearer " + os.environ["OPENAI_API_KEY"]},
+    )
+    return json.load(urllib.request.urlopen(request))["choices"][0]["message"]["content"]
+"""
+
+
+@pytest.fixture
+def plain(workspace: Workspace) -> Trace:
+    """A run of one request, stored."""
+    root = Path.cwd()
+    write_files(root, {"app.py": ASKS})
+    commit = commit_all(root, "a plain agent")
+    asked = {"model": "m", "temperature": 0, "messages": [{"role": "user", "content": "hi"}]}
+    found = trace(
+        llm(1, "hi", "hello", inputs=asked, provider="openai"),
+        entry=EntryPoint("callable", "app:answer", "hi", str(root), commit),
+        output={"output": "hello"},
+    )
+    workspace.store.write_runs(found.runs)
+    return found
 
 
 def test_without_a_model_or_budget_a_changed_request_is_unanswered(
-    workspace: Workspace, original: Trace, server: ModelServer
+    workspace: Workspace, plain: Trace, server: ModelServer
 ) -> None:
+    server.answer = lambda request: ModelReply("live", usage=Usage(10**6, 1, 10**6 + 1))
     asked = [Variation(model="gpt-5"), Variation(temperature=0.0)]
 
-    nobody = what_if(workspace, original, asked, WhatIfRequest(max_requests=0))
-    poor = what_if(workspace, original, asked, WhatIfRequest(budget_usd=0.000001))
+    nobody = what_if(workspace, plain, asked, WhatIfRequest(max_requests=0))
+    poor = what_if(workspace, plain, [Variation(model="gpt-5")] * 6, WhatIfRequest(budget_usd=1))
 
     changed, same = nobody.cells
-    assert [s.fidelity for s in changed.result.steps if s.kind == "llm"] == [Fidelity.UNANSWERED]
+    assert [step.fidelity for step in changed.result.steps] == [Fidelity.UNANSWERED]
     assert changed.missing == "llm gpt-5: no live model may be asked"
-    assert same.is_answered and same.answer == nobody.answer
-    assert poor.cells[0].missing is not None and "budget" in poor.cells[0].missing
-    assert len(server.requests) == 1
+    assert same.is_answered and same.answer == nobody.answer == "hello"
     assert not nobody.are_all_answered
+    missing = [cell.missing for cell in poor.cells if cell.missing]
+    assert missing and "the budget of 1.00 USD is used up" in missing[0]
+    assert len(server.requests) == poor.spent.requests < 6
     assert json.dumps(to_document(poor))
 
 
-def test_a_model_of_another_vendor_is_refused_unless_the_call_is_asked_alone(
-    workspace: Workspace, original: Trace, server: ModelServer, monkeypatch: pytest.MonkeyPatch
+def test_the_command_shows_a_matrix_refuses_other_vendors_and_asks_alone(
+    plain: Trace, server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    second = [run.run_id for run in original.runs if run.kind == "llm"][1]
-    other = Variation(model="claude-small", vendor="anthropic", at=second)
-    with pytest.raises(InputError, match="asks openai") as caught:
-        what_if(workspace, original, [other])
-    assert "--alone" in caught.value.hint
+    server.answer = lambda request: ModelReply(
+        f"{request.model} at {request.params.get('temperature')}"
+    )
     for name, value in kit.anthropic_env(server.url).items():
         monkeypatch.setenv(name, value)
 
-    outcome = what_if(workspace, original, [other], WhatIfRequest(alone=True))
-
-    assert outcome.cells[0].answer.startswith("claude-small at 0: 7 x lamp (A lamp?")
-    assert outcome.warnings[0].startswith("only this one call was asked again")
-    assert server.requests[-1].api == "anthropic.messages"
-
-
-def test_the_command_shows_a_matrix_and_says_what_is_not_answered(
-    workspace: Workspace, original: Trace, server: ModelServer
-) -> None:
-    shown = call("replay", "latest", "--model", "small-2,small-3", "--temperature", "0,1")
-    one = call("replay", original.trace_id, "--model", "small-2", "--json")
-    none = call("replay", original.trace_id, "--model", "small-2", "--max-runs", "0")
-    wrong = call("replay", original.trace_id, "--set", "nowhere.output=1", "--json")
+    shown = call("replay", "root", "--model", "small-2,small-3", "--temperature", "0,1")
+    none = call("replay", "root", "--model", "small-2", "--max-runs", "0", "--json")
+    other = call("replay", "root", "--model", "anthropic:claude-small", "--json")
+    alone = call("replay", "root", "--model", "anthropic:claude-small", "--alone", "--json")
+    wrong = call("replay", "root", "--set", "nowhere.output=1", "--json")
 
     assert shown.code == 0, shown.stdout + shown.stderr
     assert "model small-3, temperature 1" in shown.stdout
-    assert one.json["variations"][0]["answer_changed"] is True
-    assert one.json["variations"][0]["first_changed"]["kind"] == "llm"
+    assert "small-3 at 1" in shown.stdout
     assert none.code == 1
-    assert "no live model may be asked" in none.stdout
+    assert none.json["variations"][0]["missing"] == "llm small-2: no live model may be asked"
+    assert other.code == 2
+    assert "--alone" in other.json["error"]["hint"]
+    assert alone.json["variations"][0]["answer"] == "claude-small at 0"
+    assert alone.json["variations"][0]["first_changed"]["difference"]["path"] == "model"
+    assert server.requests[-1].api == "anthropic.messages"
     assert wrong.code == 2
     assert "no step 'nowhere'" in wrong.json["error"]["message"]

@@ -131,7 +131,7 @@ def _is_program(workspace: "Workspace", trace: "Trace") -> bool:
     root = with_entry(trace, workspace.settings.values.agent.entrypoint).root
     entry = entry_point(root) if root else None
     calls = [run for run in trace.runs if run.kind is RunKind.LLM]
-    return not calls or (entry is not None and entry.kind == "callable")
+    return not calls or entry is not None
 
 
 def _replay_exactly(
