@@ -43,6 +43,8 @@ _EPOCH = re.compile(r"(?<![\w.-])(\d{10})(?:\d{3}|\d{6}|\d{9}|\.\d{1,9})?(?![\w.
 _TIME = re.compile(
     r"\b(\d{4}-\d{2}-\d{2})(?:[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
 )
+_CLOCK = re.compile(r"\b(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:[.,]\d{1,9})?)?\b")
+"""A time of day, with or without seconds."""
 ALL_TIMES = -1
 """As `Fresh.clock_ns`: every time is the clock's."""
 _NEAR_S = 36 * 3600
@@ -77,13 +79,17 @@ class Canonical:
     """Model, tools and sampling parameters under their common names; absent ones left out."""
     unknown: tuple[str, ...] = ()
     """Fields a recording names without a usable value, e.g. a class instead of its schema."""
+    loose: str = ""
+    """As `normalised`, and without times of day that did not come in from outside; only for the
+    recorded program itself, since a patch may well change a time."""
 
 
 def of_request(request: ModelRequest, fresh: Fresh) -> Canonical:
     """The form of a request read from the wire."""
     fields, unknown = _fields(request.params, request.tools, request.model)
     turns = turns_of_request(request)
-    return Canonical(*_digests(without_secrets(turns), fresh), without_secrets(fields), unknown)
+    exact, normalised, loose = _digests(without_secrets(turns), fresh)
+    return Canonical(exact, normalised, without_secrets(fields), unknown, loose)
 
 
 def without_secrets(value: Json) -> Json:
@@ -114,7 +120,8 @@ def of_run(run: Run, fresh: Fresh, *, is_redacted: bool = True) -> Canonical:
     model = run.model_requested or params.get("model") or inputs.get("model")
     fields, unknown = _fields(params, tools if isinstance(tools, list) else (), model)
     fields = tame(fields)
-    return Canonical(*_digests(tame(turns_of_run(run)), fresh), fields, unknown)
+    exact, normalised, loose = _digests(tame(turns_of_run(run)), fresh)
+    return Canonical(exact, normalised, fields, unknown, loose)
 
 
 def turns_of_request(request: ModelRequest) -> list[Json]:
@@ -212,10 +219,20 @@ def _plain(content: str) -> bytes:
     return _INLINE.sub("", content).encode("utf-8", "replace")
 
 
-def _digests(turns: list[Json], fresh: Fresh) -> tuple[str, str]:
+def _digests(turns: list[Json], fresh: Fresh) -> tuple[str, str, str]:
     exact = json.dumps(turns, sort_keys=True, ensure_ascii=False, default=str)
     normalised = normalise(exact, fresh, _call_ids(turns))
-    return _digest(exact), _digest(normalised)
+    loose = _CLOCK.sub(
+        lambda match: match.group() if match.group() in fresh.known else "<clock>", normalised
+    )
+    return _digest(exact), _digest(normalised), _digest(loose)
+
+
+def times_of_day(value: Json) -> Iterator[str]:
+    """Every time of day in the strings of a value, as written."""
+    for _, text in strings(value):
+        for match in _CLOCK.finditer(text):
+            yield match.group()
 
 
 def _digest(text: str) -> str:

@@ -192,7 +192,7 @@ def case_of(index: int, tape: Tape, token: str, argument: Json) -> dict[str, Jso
         "retrievals": [_served(result) for result in tape.retrievals],
         "trace_id": tape.trace_id,
         "start_ns": tape.start_ns,
-        "moments": codec.encode(tape.moments),
+        "moments": [[m.kind, m.name, m.start_ns, m.end_ns] for m in tape.moments],
         "draws": tape.draws,
         "drawn": list(tape.drawn),
         "known": list(tape.known),

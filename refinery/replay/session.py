@@ -180,7 +180,12 @@ class Session:
         """The recorded call, and whether its conversation is exactly the same."""
         exact = [call for call in self.tape.calls if call.request.exact == asked.exact]
         near = [c for c in self.tape.calls if c.request.normalised == asked.normalised]
-        for candidates, is_exact in ((exact, True), (near, False)):
+        loose = [
+            c
+            for c in self.tape.calls
+            if self.rules.is_unchanged and c.request.loose and c.request.loose == asked.loose
+        ]
+        for candidates, is_exact in ((exact, True), (near, False), (loose, False)):
             found = self._choose(candidates, asked)
             if found:
                 return found, is_exact

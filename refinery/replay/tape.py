@@ -95,6 +95,16 @@ class RecordedResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """When a run began and ended, nanoseconds UTC."""
+
+    kind: str
+    name: str
+    start_ns: int
+    end_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Tape:
     """What a replay needs of one trace; plain data, see `to_json`."""
 
@@ -107,7 +117,8 @@ class Tape:
     tools: tuple[RecordedResult, ...]
     retrievals: tuple[RecordedResult, ...]
     known: tuple[str, ...]
-    """UUIDs that are data: they came in with the argument, a tool, a retriever or a reply."""
+    """UUIDs and times of day that are data: they came in with the argument, a tool, a retriever
+    or a reply."""
     output: Json
     """What the recorded run returned: the root run's outputs."""
     folder: str = "."
@@ -116,8 +127,8 @@ class Tape:
     """What chance decided, as `recorders.draws` notes it; None when it was not noted."""
     drawn: tuple[str, ...] = ()
     """Identifiers the program asked models about that came from nowhere else, in order."""
-    moments: tuple[tuple[str, str, int, int | None], ...] = ()
-    """Kind, name, start and end of each run, by start."""
+    moments: tuple[Moment, ...] = ()
+    """When each run was, by start."""
 
     @classmethod
     def from_trace(cls, trace: Trace) -> "Tape":
@@ -139,7 +150,10 @@ class Tape:
         outside: list[Json] = [entry.argument if entry else root.inputs]
         outside += [result.output for result in (*tools, *retrievals)]
         outside += [run.outputs for run in runs]
-        known = sorted({found for value in outside for found in canonical.uuids(value)})
+        known = sorted(
+            {found for value in outside for found in canonical.uuids(value)}
+            | {found for value in outside for found in canonical.times_of_day(value)}
+        )
         fresh = Fresh(root.start_ns or 0, frozenset(known))
         return cls(
             trace_id=trace.trace_id,
@@ -321,12 +335,12 @@ def _drawn(runs: Iterable[Run], known: frozenset[str]) -> Iterator[str]:
                 yield found
 
 
-def _moments(trace: Trace) -> Iterator[tuple[str, str, int, int | None]]:
+def _moments(trace: Trace) -> Iterator[Moment]:
     """When runs began and ended, by start."""
     timed = [run for run in trace.runs if run.start_ns is not None]
     for run in sorted(timed, key=lambda run: run.start_ns or 0)[:_MAX_MOMENTS]:
         kind = run.kind.value if run.kind else "None"
-        yield kind, run.name or "", run.start_ns or 0, run.end_ns
+        yield Moment(kind, run.name or "", run.start_ns or 0, run.end_ns)
 
 
 def _reply(run: Run) -> ModelReply:

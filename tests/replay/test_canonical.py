@@ -15,6 +15,7 @@ from refinery.recorders.langchain import RefineryCallbackHandler
 from refinery.replay.canonical import Fresh, differing, normalise, of_request, of_run
 from refinery.replay.wire import ModelReply, ModelRequest, parse_request
 from tests.fakes.model_server import ModelServer
+from tests.replay.traces import llm
 
 NOW_NS = 1_790_000_000_000_000_000  # 2026-09-21
 FRESH = Fresh(NOW_NS)
@@ -273,3 +274,15 @@ def test_a_wrapped_sdk_call_is_recorded_as_the_body_it_sent() -> None:
     asked = of_request(user("hi", temperature=1.0), FRESH)
 
     assert (recorded.exact, recorded.fields) == (asked.exact, asked.fields)
+
+
+def test_a_time_of_day_is_loose_unless_it_came_in_from_outside() -> None:
+    early, late = (
+        llm(1, f"It is {clock}, open from 9:00", "x") for clock in ("16:59:58", "17:00:01")
+    )
+    fresh = FRESH
+
+    assert of_run(early, fresh).normalised != of_run(late, fresh).normalised
+    assert of_run(early, fresh).loose == of_run(late, fresh).loose
+    known = Fresh(NOW_NS, frozenset({"16:59:58"}))
+    assert of_run(early, known).loose != of_run(late, known).loose

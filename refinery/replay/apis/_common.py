@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 
 from refinery import clock
@@ -11,7 +12,8 @@ from refinery.model.trace import Json, Usage
 from refinery.replay.exchange import ModelReply, ModelRequest
 
 PIECE_CHARACTERS = 16
-"""Length of one streamed piece of text; chosen by us, a recording does not keep the pieces."""
+"""Longest streamed piece of a word; chosen by us, a recording does not keep the pieces."""
+_PIECE = re.compile(rf"\s*\S{{1,{PIECE_CHARACTERS}}}|\s+")
 
 Event = tuple[str | None, Json]
 """One server-sent event: its name (None: unnamed) and its data."""
@@ -51,9 +53,9 @@ def require_model(body: Json) -> str:
 
 
 def pieces(text: str) -> Iterator[str]:
-    """The text cut into the pieces a stream sends."""
-    for start in range(0, len(text), PIECE_CHARACTERS):
-        yield text[start : start + PIECE_CHARACTERS]
+    """The text cut into the pieces a stream sends: words, as models' tokens mostly are."""
+    for match in _PIECE.finditer(text):
+        yield match.group()
 
 
 def identifier(prefix: str, request: ModelRequest, reply: ModelReply, salt: str = "") -> str:
