@@ -60,7 +60,7 @@ def read(words: str, tools: Collection[str] = ()) -> Readings:
 
 def clauses(words: str) -> list[str]:
     """The clauses of an expectation: sentences and their parts joined by `and must` or `;`."""
-    text = " ".join(words[:MAX_CHARS].split())
+    text = " ".join(words[:MAX_CHARS].replace("\x00", " ").split())
     hidden: list[str] = []
 
     def hide(match: re.Match[str]) -> str:
