@@ -5,6 +5,7 @@ rename, from a journal that is on disk before anything of the user's changes. Ne
 force, `reset`, `checkout`, `clean` or `stash`.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from refinery.codebase import journal as journals
@@ -29,6 +30,7 @@ def apply(
     branch: str | None = None,
     run_hooks: bool = False,
     kept_as: str | None = None,
+    who: Mapping[str, str] | None = None,
 ) -> str:
     """Commit the patch and return the commit's hash.
 
@@ -44,6 +46,7 @@ def apply(
         run_hooks: run the repository's pre-commit and commit-msg hooks on a copy.
         kept_as: do not commit: write the work tree alone, and keep the commit, which taking it
             back needs, as `refs/refinery/<kept_as>`, on no branch.
+        who: author, committer and dates; None: the user, now.
 
     Raises:
         InputError: HEAD has moved, git knows no identity, or the repository is busy.
@@ -62,7 +65,8 @@ def apply(
             target = find_kept(repository, KEPT_REFS + kept_as, patch.base_commit)
         else:
             target = find_target(repository, branch, patch.base_commit)
-        return perform(repository, Request(patch.changes, message, target, run_hooks), journal)
+        request = Request(patch.changes, message, target, run_hooks, who=who)
+        return perform(repository, request, journal)
 
 
 def revert(

@@ -164,9 +164,11 @@ class Git:
         env = {**self.user_environment, **(extra or {})}
         return self._start(arguments, b"", (0,), env, cwd)
 
-    def text(self, *arguments: str, ok: Sequence[int] = (0,)) -> str:
+    def text(
+        self, *arguments: str, ok: Sequence[int] = (0,), extra: Mapping[str, str] | None = None
+    ) -> str:
         """Like `run`, as text without the last newline; undecodable bytes become surrogates."""
-        return os.fsdecode(self.run(*arguments, ok=ok)).removesuffix("\n")
+        return os.fsdecode(self.run(*arguments, ok=ok, extra=extra)).removesuffix("\n")
 
     def _start(
         self,

@@ -1,6 +1,7 @@
 """Writes blobs, trees and commits without the user's index, work tree or programs."""
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -38,6 +39,30 @@ def identity(git: Git) -> dict[str, str]:
                 )
             found[f"GIT_{role}_{part}"] = value
     return found
+
+
+def dated(who: Mapping[str, str], created_ns: int) -> dict[str, str]:
+    """Author and committer with a moment, in the local time zone."""
+    seconds = created_ns // 10**9
+    moment = f"@{seconds} {time.strftime('%z', time.localtime(seconds))}"
+    return {**who, "GIT_AUTHOR_DATE": moment, "GIT_COMMITTER_DATE": moment}
+
+
+def signed_text(git: Git, message: str, who: Mapping[str, str]) -> str:
+    """What a commit object says beside its tree and its parent: who, when and the message.
+
+    Args:
+        git: the repository.
+        message: as given to `write_commit`.
+        who: `dated`.
+    """
+    author = git.text("var", "GIT_AUTHOR_IDENT", extra=who)
+    committer = git.text("var", "GIT_COMMITTER_IDENT", extra=who)
+    return f"author {author}\ncommitter {committer}\n\n{_message_text(message)}"
+
+
+def _message_text(message: str) -> str:
+    return message.replace("\0", "").strip() + "\n"
 
 
 def file_modes(
@@ -88,7 +113,7 @@ def write_tree(
 
 def write_commit(git: Git, tree: str, parent: str, message: str, who: Mapping[str, str]) -> str:
     """A commit object; no ref names it yet."""
-    text = message.replace("\0", "").strip() + "\n"
+    text = _message_text(message)
     return (
         git.run(
             "commit-tree", tree, "-p", parent, stdin=text.encode("utf-8", "replace"), extra=who

@@ -54,6 +54,8 @@ class Request:
     run_hooks: bool = False
     join: Join = merge_lines
     """How the change is made in a staged or a work version that others edited."""
+    who: Mapping[str, str] | None = None
+    """Author, committer and dates, as `objects.identity` gives them; None: the user, now."""
 
 
 def find_target(repository: Repository, branch: str | None, base: str) -> Target:
@@ -124,7 +126,7 @@ def perform(repository: Repository, request: Request, journal_folder: Path) -> s
     git = repository.git
     git.forget_settings()
     _check_paths(repository, [change.path for change in request.changes])
-    who = identity(git)
+    who = request.who or identity(git)
     folder = journal.new_folder(journal_folder)
     try:
         with _clear_errors():

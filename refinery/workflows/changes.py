@@ -16,6 +16,7 @@ from refinery import clock
 from refinery import home as folders
 from refinery.codebase import commit as commits
 from refinery.codebase.merging import merge_or_unpick, recalling, remembering
+from refinery.codebase.objects import dated, identity, signed_text
 from refinery.codebase.repository import Repository
 from refinery.errors import InputError, NotFoundError, RefineryError
 from refinery.model.codec import decode, encode
@@ -46,7 +47,8 @@ def commit_change(
     body: str,
     home: Path,
     branch: str | None = None,
-    receipt: Callable[[Change], bytes] | None = None,
+    run_hooks: bool = False,
+    receipt: Callable[[Change, str], bytes] | None = None,
 ) -> Change:
     """Commit a patch and write it to the ledger.
 
@@ -59,8 +61,9 @@ def commit_change(
         home: the repository's `.refinery` folder.
         branch: commit there instead of the current branch; `WORK_TREE`: do not commit, write the
             work tree alone.
-        receipt: makes the receipt of the change, kept in `home` and named by the commit; None:
-            there is no proof to keep.
+        run_hooks: run the repository's pre-commit and commit-msg hooks on a copy.
+        receipt: makes the receipt of the change, kept in `home` and named by the commit, from the
+            change and who commits it, when, with which words; None: there is no proof to keep.
 
     Raises:
         InputError: HEAD has moved, git knows no identity, or the repository is busy.
@@ -78,8 +81,10 @@ def commit_change(
     )
     trailers = {"Refinery-Trace": trace_id, "Refinery-Change": change.change_id}
     kept = receipts.path_of(home, change.change_id)
+    who = dated(identity(repository.git), change.created_ns)
     if receipt is not None:
-        content = receipt(change)
+        text = signed_text(repository.git, _message(title, body, trailers), who)
+        content = receipt(change, text)
         trailers["Refinery-Receipt"] = receipts.digest(content)
         kept.parent.mkdir(mode=0o700, exist_ok=True)
         kept.touch(0o600)
@@ -93,7 +98,9 @@ def commit_change(
             message,
             home / "journal",
             branch=None if branch == WORK_TREE else branch,
+            run_hooks=run_hooks,
             kept_as=_kept_as(change),
+            who=who,
         )
     except RefineryError:
         kept.unlink(missing_ok=True)

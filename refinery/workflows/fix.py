@@ -97,7 +97,8 @@ def fix(workspace: Workspace, request: FixRequest, ask: Ask, say: Say) -> FixOut
     repository = Repository.open(repositories.choose(request.repository, request.trace))
     state = initial_state(workspace, request, repository, say)
     say(f"session {state['session_id']}; resume with: refinery fix --resume {state['session_id']}")
-    with _open_graph(workspace, repository, request.model, say) as graph:
+    asked = (request.model, request.run_hooks)
+    with _open_graph(workspace, repository, asked, say) as graph:
         config = {"configurable": {"thread_id": state["session_id"]}}
         graph.invoke(state, config)
         return _conclude(graph, config, ask)
@@ -110,6 +111,7 @@ def resume(
     say: Say,
     *,
     repository: Path | None = None,
+    run_hooks: bool = False,
 ) -> FixOutcome:
     """Go on with a session another process left, from the last finished stage.
 
@@ -119,6 +121,7 @@ def resume(
         ask: as for `fix`.
         say: as for `fix`.
         repository: the one the session is about; None: that of the working directory.
+        run_hooks: run the repository's own commit hooks, on a copy.
 
     Raises:
         NotFoundError: no session of that id.
@@ -128,7 +131,7 @@ def resume(
     state = _saved_state(workspace, session_id)
     opened = Repository.open(repository or Path.cwd())
     _require_own_request(state, opened)
-    with _open_graph(workspace, opened, state.get("model"), say) as graph:
+    with _open_graph(workspace, opened, (state.get("model"), run_hooks), say) as graph:
         config = {"configurable": {"thread_id": session_id}}
         waiting = graph.get_state(config).next
         if waiting and waiting != ("approve",):
@@ -191,13 +194,15 @@ def _furthest(attempts: tuple[Attempt, ...]) -> Attempt | None:
 
 @contextmanager
 def _open_graph(
-    workspace: Workspace, repository: Repository, model: str | None, say: Say
+    workspace: Workspace, repository: Repository, asked: tuple[str | None, bool], say: Say
 ) -> Iterator[Any]:
+    """The pipeline, for a model and with or without the repository's commit hooks."""
     from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
     from langgraph.checkpoint.sqlite import SqliteSaver
 
     from refinery.agents import nodes, pipeline
 
+    model, run_hooks = asked
     folder = state_folder(repository.root)
     load_trace = _loader(workspace)
     parts = nodes.Parts(
@@ -216,9 +221,10 @@ def _open_graph(
             body=hypothesis.rationale,
             home=folder,
             branch=state.get("branch"),
-            receipt=lambda change: receipts.pack(
+            run_hooks=run_hooks,
+            receipt=lambda change, text: receipts.pack(
                 receipts.make(
-                    receipts.Occasion(change.change_id, change.title, change.created_ns),
+                    receipts.Occasion(change.change_id, change.title, change.created_ns, text),
                     patch,
                     state,
                     load_trace,

@@ -41,6 +41,8 @@ class FixRequest:
     """Most replays of one patch's trial."""
     budget_usd: float | None = None
     """Most that live models may cost in the trials; None: as the settings say."""
+    run_hooks: bool = False
+    """Whether the repository's own commit hooks run, on a copy."""
 
 
 def initial_state(

@@ -77,6 +77,8 @@ class Receipt:
     trial: Trial
     exchanges: tuple[Exchange, ...]
     """What live models answered during the trial."""
+    commit_text: str = ""
+    """What the commit says beside its tree, its parent and the receipt; empty: not kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ class Occasion:
     change_id: str
     title: str
     created_ns: int
+    commit_text: str = ""
+    """Who commits it, when, with which words: `objects.signed_text` without the receipt."""
 
 
 def make(
@@ -124,6 +128,7 @@ def make(
         considered=tuple(_considered(attempt) for attempt in attempts),
         trial=chosen.trial,
         exchanges=tuple(decode(Exchange, item) for item in state.get("exchanges") or []),
+        commit_text=occasion.commit_text,
     )
 
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from refinery.agents.judge import recall
 from refinery.codebase.repository import Repository
+from refinery.codebase.tree import EXECUTABLE
 from refinery.detectors import observe
 from refinery.errors import InputError, RefusedError
 from refinery.model.codec import encode
+from refinery.model.patch import FileChange
 from refinery.model.trace import Json
 from refinery.model.verdict import Arm, Trial
 from refinery.replay import checks
@@ -122,11 +124,35 @@ def _of_commit(repository: Repository, held: Receipt, commit: str) -> Iterator[S
         for change in held.patch.changes
         if repository.read(change.path, commit) != change.after
         or repository.read(change.path, parent) != change.before
+        or _is_executable(repository, commit, change) != _is_executable(repository, parent, change)
     ]
-    paths = repository.git.text("diff", "--name-only", "-z", parent, commit).split("\0")
+    listing = ("-r", "--no-renames", "--ignore-submodules=none", "--name-only", "-z")
+    paths = repository.git.text("diff-tree", *listing, parent, commit).split("\0")
     others = {path for path in paths if path} - {change.path for change in held.patch.changes}
     bad = sorted({*wrong, *others})
     yield Step("commit", not bad, f"differs in {', '.join(bad)}" if bad else "exactly the patch")
+    if held.commit_text:
+        is_same = _said(repository, commit) == held.commit_text
+        told = "as approved" if is_same else "not as approved"
+        yield Step("commit", is_same, f"author, dates and message {told}")
+
+
+def _is_executable(repository: Repository, commit: str, change: FileChange) -> bool:
+    entry = repository.tree(commit).get(change.path)
+    return entry is not None and entry.mode == EXECUTABLE
+
+
+def _said(repository: Repository, commit: str) -> str:
+    """What a commit object says beside its tree, its parent and the receipt it names."""
+    head, _, message = (
+        repository.git.run("cat-file", "commit", commit)
+        .decode("utf-8", "replace")
+        .partition("\n\n")
+    )
+    kept = [line for line in head.splitlines() if not line.startswith(("tree ", "parent "))]
+    lines = message.splitlines(keepends=True)
+    rest = "".join(line for line in lines if not line.startswith(f"{RECEIPT}: "))
+    return "\n".join(kept) + "\n\n" + rest
 
 
 def _traces(held: Receipt) -> Step:
