@@ -29,6 +29,7 @@ NO_ANSWER = 0
 _INTERFACES = frozenset(
     {bodies.CHAT, bodies.RESPONSES, bodies.MESSAGES, bodies.EMBEDDINGS, bodies.COMPLETIONS}
 )
+_REPEATED = frozenset({"instructions", "metadata", "prompt", "tools"})
 _MAX_RETRIES = 50
 _MAX_MOMENTS = 5_000
 _REASONS = {
@@ -149,7 +150,7 @@ class Tape:
         )
         outside: list[Json] = [entry.argument if entry else root.inputs]
         outside += [result.output for result in (*tools, *retrievals)]
-        outside += [run.outputs for run in runs]
+        outside += [_said(run.outputs) for run in runs]
         known = sorted(
             {found for value in outside for found in canonical.uuids(value)}
             | {found for value in outside for found in canonical.times_of_day(value)}
@@ -182,6 +183,13 @@ class Tape:
             ValueError: the value is not a tape.
         """
         return codec.decode(cls, value)
+
+
+def _said(outputs: Json) -> Json:
+    """An answer without what it repeats of the request, as OpenAI's responses do."""
+    if not isinstance(outputs, Mapping):
+        return outputs
+    return {name: value for name, value in outputs.items() if name not in _REPEATED}
 
 
 def entry_point(root: Run) -> EntryPoint | None:

@@ -160,3 +160,13 @@ def test_errors_are_compared_without_addresses_and_folders() -> None:
         tape, "E: no /srv/agent/a.txt at 0x7f00deadbeef", "E: no a.txt at 0x7f11aaaa"
     )
     assert not is_same_error(tape, "E: no a.txt", "E: no b.txt")
+
+
+def test_what_an_answer_repeats_of_its_request_is_no_data_from_outside() -> None:
+    made = "6d0f0d52-6a53-4a7e-9d0c-000000000001"
+    given = "6d0f0d52-6a53-4a7e-9d0c-000000000002"
+    outputs = {"instructions": f"Trace {made} at 16:08:33", "output": [{"text": given}]}
+
+    tape = Tape.from_trace(trace(llm(1, "hi", "x", outputs=outputs)))
+
+    assert tape.known == (given,)
