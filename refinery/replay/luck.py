@@ -10,7 +10,7 @@ import random
 import uuid
 from dataclasses import replace
 
-from refinery.replay.tape import Tape
+from refinery.replay.tape import Moment, Tape
 
 IDENTIFIERS = 200
 """Identifiers of each version made for one replay; later ones belong to the trace."""
@@ -36,9 +36,18 @@ def drawn_anew(tape: Tape, seed: str) -> Tape:
         tape,
         start_ns=tape.start_ns + shift_ns if tape.start_ns else 0,
         moments=tuple(
-            (kind, name, start + shift_ns, None if end is None else end + shift_ns)
-            for kind, name, start, end in tape.moments
+            replace(
+                moment,
+                start_ns=moment.start_ns + shift_ns,
+                end_ns=None if moment.end_ns is None else moment.end_ns + shift_ns,
+            )
+            for moment in tape.moments
         ),
         draws={"seed": source.getrandbits(48), "ids": [[one, None] for one in made]},
         drawn=(),
     )
+
+
+def _later(moment: Moment, shift_ns: int) -> Moment:
+    end_ns = None if moment.end_ns is None else moment.end_ns + shift_ns
+    return replace(moment, start_ns=moment.start_ns + shift_ns, end_ns=end_ns)
