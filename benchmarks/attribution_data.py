@@ -83,7 +83,7 @@ def _chat_trace(name: str, record: Mapping[str, Any]) -> tuple[Trace, dict[str, 
     """A chat of several agents: one run a message; what runs code is a tool."""
     root = Run(
         name, name, "chat", RunKind.AGENT, status=RunStatus.OK,
-        inputs={"question": str(record["question"]).strip()},
+        inputs={"question": str(record.get("question") or "").strip()},
         outputs={"output": str(record["history"][-1].get("content") or "")},
     )  # fmt: skip
     runs, places = [root], {}

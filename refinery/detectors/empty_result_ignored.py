@@ -1,5 +1,6 @@
 """A tool or a retriever gave nothing or an error, and the answer speaks as if it had not."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -43,9 +44,11 @@ def detect(trace: Trace) -> Iterator[Signal]:
     """One signal for each answer that follows a result of nothing and does not admit it."""
     seen = view(trace)
     results = _results(seen)
+    places = [at for at, _ in results]
     start = -1
     for model in seen.answers:
-        since = [r for at, r in results if start < at < model.position]
+        first, end = bisect_right(places, start), bisect_left(places, model.position)
+        since = [result for _, result in results[first:end]]
         start = model.position
         if not since or not all(r.is_nothing for r in since):
             continue
@@ -68,7 +71,8 @@ def _results(seen: View) -> list[tuple[int, _Result]]:
         if c.result is not None and c.holder is not None
     ]
     retrieved = (RunKind.RETRIEVER, RunKind.RERANKER)
-    for position, run in enumerate(seen.trace.runs):
+    last = seen.models[-1].position if seen.models else 0
+    for position, run in enumerate(seen.trace.runs[:last]):
         if run.kind in retrieved and run.outputs is not None:
             text = result_text(run)
             nothing = not of_run(run) and (is_nothing(text) or text.endswith(": []}"))

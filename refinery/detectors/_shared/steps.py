@@ -8,9 +8,10 @@ agent recorded as one run), or a turn of the user between two answers.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import pairwise
+from functools import lru_cache
+from itertools import islice, pairwise
 
-from refinery.detectors._shared.view import Call, ModelCall, View, result_text, view
+from refinery.detectors._shared.view import Call, ModelCall, Same, View, result_text, view
 from refinery.model.messages import ToolCall, answer_text, messages_out
 from refinery.model.trace import Run, RunKind, Trace
 from refinery.model.walk import strings
@@ -88,7 +89,13 @@ class Steps:
 
 
 def steps_of(trace: Trace) -> Steps:
-    """The steps of a trace, oldest first, at most `MAX_STEPS`."""
+    """The steps of a trace, oldest first, at most `MAX_STEPS`; read once for all who ask."""
+    return _steps(Same(trace))
+
+
+@lru_cache(maxsize=2)
+def _steps(key: Same) -> Steps:
+    trace = key.trace
     found = _numbered(trace)
     hub = hub_of(found)
     if hub is not None:
@@ -139,7 +146,7 @@ def _rows(trace: Trace, seen: View) -> Iterator[tuple[tuple[int, int], Step]]:
     for call in seen.calls:
         if call.result is not None:
             yield (_after(call, seen), 2), _tool_step(call)
-    yield from _other_rows(trace, seen, names)
+    yield from islice(_other_rows(trace, seen, names), MAX_STEPS)
 
 
 def _is_reply(role: str, earlier: ModelCall, model: ModelCall) -> bool:

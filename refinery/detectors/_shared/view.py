@@ -112,7 +112,7 @@ class View:
         return tuple(seen)
 
 
-class _Same:
+class Same:
     """A trace as a cache key: equal only to itself."""
 
     def __init__(self, trace: Trace) -> None:
@@ -122,16 +122,16 @@ class _Same:
         return id(self.trace)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.trace is self.trace
+        return isinstance(other, Same) and other.trace is self.trace
 
 
 def view(trace: Trace) -> View:
     """The conversation of a trace; all detectors share one."""
-    return _view(_Same(trace))
+    return _view(Same(trace))
 
 
 @lru_cache(maxsize=2)
-def _view(key: _Same) -> View:
+def _view(key: Same) -> View:
     trace = key.trace
     positions = {run.run_id: index for index, run in enumerate(trace.runs)}
     models = tuple(_model_calls(trace))
