@@ -78,5 +78,5 @@ def test_each_replay_draws_its_own_luck_and_the_same_again() -> None:
     assert one.draws["ids"] != other.draws["ids"]
     assert 0 <= one.start_ns - tape.start_ns < 900_000_000
     assert one.calls == tape.calls
-    shifts = {b[2] - a[2] for a, b in zip(tape.moments, one.moments, strict=True)}
+    shifts = {b.start_ns - a.start_ns for a, b in zip(tape.moments, one.moments, strict=True)}
     assert shifts == {one.start_ns - tape.start_ns}
