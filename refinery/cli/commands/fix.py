@@ -71,6 +71,10 @@ def command(
     yes: Annotated[
         bool, typer.Option("--yes", help="Approve a proven patch the guard does not hold.")
     ] = False,
+    run_hooks: Annotated[
+        bool,
+        typer.Option("--run-hooks", help="Run pre-commit and commit-msg hooks, on a copy."),
+    ] = False,
     test_command: Annotated[
         str | None,
         typer.Option(
@@ -100,7 +104,7 @@ def command(
     if tests is not None:
         ask = tests.asking(ask)
     if resume is not None:
-        outcome = go_on(workspace, resume, ask, output.note, repository=repo)
+        outcome = go_on(workspace, resume, ask, output.note, repository=repo, run_hooks=run_hooks)
     else:
         first, *others = (traces.resolve(workspace, name) for name in trace or ())
         request = FixRequest(
@@ -111,6 +115,7 @@ def command(
             checks=tuple(check or ()),
             model=model,
             branch=WORK_TREE if no_commit else branch,
+            run_hooks=run_hooks,
             repeats=repeats,
             max_runs=max_runs,
             budget_usd=budget,
