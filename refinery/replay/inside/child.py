@@ -190,6 +190,9 @@ def _spawn(job: dict[str, Any], case: dict[str, Any]) -> int:
 
 def _run_case(process: Process, case: dict[str, Any]) -> None:
     """Run the agent once and write what came of it."""
+    for other in process.job["cases"]:
+        if other is not case:
+            other.clear()  # the agent must not find what would let it write another's result
     for earlier in case.get("before") or ():
         _run_once(process, earlier, Steps())  # leaves the conversation's state as it was
     steps = Steps()
@@ -221,9 +224,6 @@ def _run_case(process: Process, case: dict[str, Any]) -> None:
 def _run_once(process: Process, case: dict[str, Any], steps: Steps) -> entry.Outcome:
     """Run the agent with the tape of one recorded run."""
     assert process.target is not None
-    for other in process.job["cases"]:
-        if other is not case:
-            other.clear()  # the agent must not find what would let it write another's result
     process.redirect.begin(case["token"])
     process.redirect.refused.clear()
     process.models.log = steps.log
