@@ -81,9 +81,14 @@ def make_repository(target: Path) -> Path:
     # A commit needs a name and an address; these hold in this one repository only.
     for setting in (part for part in IDENTITY if "=" in part):
         _git(target, "config", *setting.split("=", 1))
-    _git(target, "add", "--all")
-    _git(target, *NO_PROGRAMS, "commit", "--quiet", "--message", "Support agent of Lumen Notes")
+    commit_all(target, "Support agent of Lumen Notes")
     return target
+
+
+def commit_all(repository: Path, message: str) -> None:
+    """Commit everything in the demo's repository."""
+    _git(repository, "add", "--all")
+    _git(repository, *NO_PROGRAMS, "commit", "--quiet", "--message", message)
 
 
 @contextmanager
