@@ -1,6 +1,7 @@
 """Fixes agents with a seeded fault, offline: how often is it located, repaired, and proven?
 
     python -m benchmarks.fixture_fixes [--only NAME …] [--jobs 2] [--json] [--keep DIR]
+                                       [--rows FILE] [--without-trial]
 
 Each folder of `benchmarks/agents` is copied to a repository of its own and recorded against its
 scripted model; failing and passing inputs are labelled with their checks. Then `fix` runs without
@@ -42,7 +43,7 @@ from refinery.workflows.wiring import Workspace, open_workspace
 AGENTS = Path(__file__).parent / "agents"
 TIME_LIMIT_S = 900
 """Longest time one fixture may take, seconds."""
-MOST_SAMPLES = 6
+MOST_SAMPLES = 4
 """Times a failing input is run until it fails: a warm model is right now and then."""
 WIDEST = 40
 """Lines a place may span and still count as a line found; chosen by us."""
@@ -216,21 +217,21 @@ def _held(given: Given, recorded: record.RecordedInput) -> bool:
 def _record(workspace: Workspace, repository: Path, fixture: Fixture, row: Row) -> str | None:
     """Record and label failing and passing inputs; the first failing trace's id."""
     first: str | None = None
-    for group, mark in (("passing", "pass"), ("failing", "fail")):
-        given = fixture.of(group)
-        recorded = record.record_inputs(workspace, [g.input for g in given], repository)
-        for one, came in zip(given, recorded, strict=True):
-            tries = 1
-            while _held(one, came) is (mark == "fail") and tries < MOST_SAMPLES:
-                came = record.record_inputs(workspace, [one.input], repository)[0]
-                tries += 1
-            if _held(one, came) is (mark == "fail"):
-                row.problem = f"a {group} input does not behave so: {came.output or came.error}"
-                return None
-            assert came.trace_id is not None
-            traces.label(workspace, came.trace_id, Label(mark, one.expect, one.checks))
-            if mark == "fail":
-                first = first or came.trace_id
+    marks = {"passing": "pass", "failing": "fail"}
+    given = [one for one in fixture.inputs if one.group in marks]
+    recorded = record.record_inputs(workspace, [one.input for one in given], repository)
+    for one, came in zip(given, recorded, strict=True):
+        mark, tries = marks[one.group], 1
+        while _held(one, came) is (mark == "fail") and tries < MOST_SAMPLES:
+            came = record.record_inputs(workspace, [one.input], repository)[0]
+            tries += 1
+        if _held(one, came) is (mark == "fail"):
+            row.problem = f"a {one.group} input does not behave so: {came.output or came.error}"
+            return None
+        assert came.trace_id is not None
+        traces.label(workspace, came.trace_id, Label(mark, one.expect, one.checks))
+        if mark == "fail":
+            first = first or came.trace_id
     return first
 
 
@@ -321,11 +322,27 @@ def _apart(name: str, keep: Path | None, without_trial: bool) -> Row:
     try:
         limit_s = 150 if without_trial else TIME_LIMIT_S
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s)
-        print(f"{name}: {done.stdout.splitlines()[-1][:300]}", file=sys.stderr, flush=True)
         return Row(**json.loads(done.stdout.splitlines()[-1]))
     except (subprocess.TimeoutExpired, ValueError, IndexError) as error:
         said = done.stderr[-2_000:] if not isinstance(error, subprocess.TimeoutExpired) else "late"
         return Row(name, fixture.fault, fixture.shape, fixture.prompts, problem=said)
+
+
+def _kept(name: str, chosen: argparse.Namespace) -> Row:
+    """One fixture's row: from the file of finished ones, else run and added to it."""
+    done = (
+        chosen.rows.read_text("utf-8").splitlines() if chosen.rows and chosen.rows.exists() else []
+    )
+    for row in (Row(**json.loads(line)) for line in done):
+        if row.name == name:
+            return row
+    row = _apart(name, chosen.keep, chosen.without_trial)
+    said = "wrong" if row.wrong else "proven" if row.proven else row.problem[:80] or "not proven"
+    print(f"{name}: {said}, {row.seconds:.0f} s", file=sys.stderr, flush=True)
+    if chosen.rows:
+        with chosen.rows.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(row)) + "\n")
+    return row
 
 
 def _one(name: str, keep: Path | None, without_trial: bool) -> Row:
@@ -395,6 +412,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--verbose", action="store_true", help="print each hypothesis too")
     parser.add_argument("--keep", type=Path, help="leave the repositories in this folder")
+    parser.add_argument("--rows", type=Path, help="keep finished rows here, and go on from them")
     parser.add_argument("--without-trial", action="store_true", help="stop at the hypotheses")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
@@ -403,7 +421,7 @@ def main() -> None:
         return
     names = [f.name for f in fixtures() if not chosen.only or f.name in chosen.only]
     with ThreadPoolExecutor(chosen.jobs) as pool:
-        rows = list(pool.map(lambda name: _apart(name, chosen.keep, chosen.without_trial), names))
+        rows = list(pool.map(lambda name: _kept(name, chosen), names))
     if chosen.json:
         print(json.dumps({"figures": summary(rows), "fixtures": [asdict(r) for r in rows]}))
         return

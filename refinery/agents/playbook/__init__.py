@@ -118,10 +118,21 @@ def _drafts(case: Case) -> Iterator[Draft]:
         prompts,
         retrieval,
         schemas,
+        swallowed,
         templates,
     )
 
-    modules = (retrieval, prompts, parameters, code, parsing, schemas, templates, expected)
+    modules = (
+        retrieval,
+        prompts,
+        parameters,
+        code,
+        parsing,
+        schemas,
+        templates,
+        expected,
+        swallowed,
+    )
     for module in modules:
         for recipe in module.RECIPES.get(case.finding.category, ()):
             yield from recipe(case)

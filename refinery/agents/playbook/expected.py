@@ -8,7 +8,7 @@ from refinery.agents.playbook import Case, Draft, Recipe
 from refinery.agents.playbook.editing import set_literal
 from refinery.agents.playbook.missed import CATEGORY
 from refinery.agents.playbook.parameters import lower_temperature
-from refinery.agents.playbook.prompts import ADVICE, Advice, advise
+from refinery.agents.playbook.prompts import ADVICE, SECOND, Advice, advise
 from refinery.codebase.causes import settings_behind
 from refinery.model.messages import answer_text, messages_in
 from refinery.model.trace import RunKind
@@ -60,6 +60,8 @@ def say_what_counts(case: Case) -> Iterator[Draft]:
     for category, weight in _applicable(case):
         advice = ADVICE[category]
         yield from advise(case, replace(advice, fitness=advice.fitness * weight))
+    if case.finding.facts.get("lost") == "in the answer":
+        yield from advise(case, SECOND["ungrounded_answer"])
 
 
 def _applicable(case: Case) -> Iterator[tuple[str, float]]:

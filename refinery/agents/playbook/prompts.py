@@ -248,7 +248,48 @@ def restate_instruction(case: Case) -> Iterator[Draft]:
             return
 
 
+SECOND: dict[str, Advice] = {
+    "truncated_output": Advice(
+        "Answer in two short sentences at most.",
+        "Tell the model to be short",
+        "The answer did not fit into its room; a short one does.",
+        0.5,
+        "length limits concise answers output tokens",
+    ),
+    "repeated_calls": Advice(
+        "When a tool has found nothing, say so and stop searching.",
+        "Tell the model when to stop searching",
+        "Nothing tells the model what to do when a search finds nothing.",
+        0.6,
+        "agent loops stop condition repeated tool calls",
+    ),
+    "empty_result_ignored": Advice(
+        "Never guess: state only what tool results and documents say.",
+        "Tell the model not to guess",
+        "Without a result the model answered from memory.",
+        0.5,
+        "grounding answer only from context say you do not know",
+    ),
+    "ungrounded_answer": Advice(
+        "Before you answer, find the sentence of the material that answers the question, and go "
+        "by it.",
+        "Tell the model to find the answer in the material first",
+        "The answer says what the material does not.",
+        0.45,
+        "grounding quote first then answer",
+    ),
+}
+"""A second way to say it, for what one sentence may not be enough for."""
+
+
+def add_second_sentence(case: Case) -> Iterator[Draft]:
+    """Append another sentence for the finding's category."""
+    yield from advise(case, SECOND[case.finding.category])
+
+
 RECIPES: dict[str, tuple[Recipe, ...]] = {
     **{category: (add_sentence,) for category in ADVICE},
+    **{category: (add_second_sentence,) for category in SECOND if category not in ADVICE},
+    **{category: (add_sentence, add_second_sentence) for category in SECOND if category in ADVICE},
     "instruction_ignored": (restate_instruction,),
 }

@@ -24,7 +24,7 @@ def describe_what_is_refused(case: Case) -> Iterator[Draft]:
     """Add what a tool's own code refuses to its description."""
     if case.finding.category == "exception" and not _is_refusal(case):
         return
-    for path, function in _tools(case):
+    for path, function in called_tools(case):
         rules = [
             rule for rule in _rules(function) if rule not in (ast.get_docstring(function) or "")
         ]
@@ -55,7 +55,7 @@ def _is_refusal(case: Case) -> bool:
     return is_tool and kind in ("ValueError", "ToolException", "TypeError")
 
 
-def _tools(case: Case) -> Iterator[tuple[str, Function]]:
+def called_tools(case: Case) -> Iterator[tuple[str, Function]]:
     """Functions behind the tools of the trace: those of the finding first."""
     involved = {case.finding.symptom_run_id, case.finding.cause_run_id}
     runs = sorted(of_kind(case.trace, RunKind.TOOL), key=lambda run: run.run_id not in involved)
