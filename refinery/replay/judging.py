@@ -147,7 +147,8 @@ def _compare(before: Count, after: Count, p_value: float | None, bar: Bar) -> De
     if worse_p is not None and worse_p <= bar.level:
         return Decided(Verdict.REGRESSED, f"; p = {worse_p:.4f} that it does worse by chance")
     if share_after <= share_before:
-        return Decided(Verdict.NO_EFFECT, told, is_open=True, is_unmoved=True)
+        # Not one pass: more replays would cost more than they could show.
+        return Decided(Verdict.NO_EFFECT, told, is_open=after[0] > 0, is_unmoved=True)
     return Decided(Verdict.UNVERIFIABLE, f"{told}: chance is not ruled out", is_open=True)
 
 
