@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 
 from refinery.adapters._shared.otel.values import amount, indexed, parsed, text, whole_number
 from refinery.model.trace import Json, RunKind
 
 MAX_TAGS = 1000
+_SHORT = 200
+"""Longest name of an attribute that is remembered; names may be of any size."""
 
 _EMPTY: tuple[Json, ...] = (None, "", [], {})
 
@@ -28,14 +31,16 @@ class Facts:
     used: set[str] = field(default_factory=set)
     """Names of attributes that were read; what they say is kept if no field holds it."""
     heads: set[str] = field(init=False, default_factory=set)
-    """The first two words of each attribute's name, as in `llm.input_messages`."""
+    """The first word and the first two words of each attribute's name, as in `llm` and
+    `llm.input_messages`."""
     read: dict[str, Json] = field(default_factory=dict)
     """What stood in attributes, JSON in them read, by their names."""
     project: str | None = None
     error_message: str | None = None
 
     def __post_init__(self) -> None:
-        self.heads = {_head(name) for name in self.attributes}
+        for name in self.attributes:
+            self.heads.update(_heads(name) if len(name) <= _SHORT else _heads.__wrapped__(name))
 
     @property
     def is_model_call(self) -> bool:
@@ -59,7 +64,9 @@ class Facts:
         return indexed(self.attributes, prefix) if prefix in self.heads else []
 
     def under(self, prefix: str) -> dict[str, Json]:
-        """Attributes whose name begins so, by the rest of the name."""
+        """Attributes whose name begins so, by the rest of the name; the prefix ends with a dot."""
+        if prefix.count(".") <= 2 and prefix[:-1] not in self.heads:  # two words
+            return {}
         found = {n[len(prefix) :]: v for n, v in self.attributes.items() if n.startswith(prefix)}
         self.used.update(prefix + name for name in found)
         return found
@@ -86,7 +93,7 @@ class Facts:
 
     def count(self, name: str, value: Json, attribute: str | None = None) -> None:
         """Set one count of tokens unless it is set."""
-        number = whole_number(value)
+        number = None if value is None else whole_number(value)
         if number is not None and self.is_model_call and name not in self.usage:
             self.usage[name] = number
             if attribute:
@@ -112,7 +119,8 @@ class Facts:
                 self.metadata.setdefault(str(name), value)
 
 
-def _head(name: str) -> str:
+@lru_cache(maxsize=4096)
+def _heads(name: str) -> tuple[str, str]:
     first = name.find(".")
     second = name.find(".", first + 1) if first >= 0 else -1
-    return name[:second] if second >= 0 else name
+    return name[:first] if first >= 0 else name, name[:second] if second >= 0 else name

@@ -17,7 +17,7 @@ from refinery.adapters._shared.otel.facts import Facts
 from refinery.adapters._shared.otel.kinds import FoundKind, kind_of
 from refinery.adapters._shared.otel.outcome import outcome_of
 from refinery.adapters._shared.otel.spans import SpanData, run_uuid, trace_uuid
-from refinery.adapters._shared.otel.values import leaves, parsed, text
+from refinery.adapters._shared.otel.values import is_structure, leaves, parsed, text
 from refinery.model.logged import with_logged_content
 from refinery.model.merge import OURS
 from refinery.model.trace import Json, Run, Usage
@@ -64,7 +64,7 @@ def run_of_span(span: SpanData) -> Run:
     for number, (convention, beginnings) in enumerate(_CONVENTIONS):
         if beginnings is None or asked >> number & 1:
             convention.read(facts)
-    for field, names in _SAID_IN_METADATA:
+    for field, names in _SAID_IN_METADATA if facts.metadata else ():
         facts.put(
             field, next((said for n in names if (said := text(facts.metadata.get(n)))), None)
         )
@@ -154,6 +154,10 @@ def _metadata(span: SpanData, facts: Facts, found: FoundKind) -> dict[str, Json]
 
 def _is_held(value: Json, held: set[str]) -> bool:
     """Whether all an attribute says is held elsewhere, JSON inside its texts read or not."""
+    if type(value) is int:
+        return repr(value) in held
+    if type(value) is str and not is_structure(value):
+        return value in held
     return all(
         leaf in held or ((inner := parsed(leaf)) is not leaf and held.issuperset(leaves(inner)))
         for leaf in leaves(parsed(value))

@@ -3,7 +3,7 @@
 from typing import Any
 
 from refinery.adapters._shared.otel.documents import nanoseconds
-from refinery.adapters._shared.otel.limits import Budget
+from refinery.adapters._shared.otel.limits import MAX_ATTRIBUTE_CHARS, Budget
 from refinery.adapters._shared.otel.spans import LogData, SpanData
 from refinery.errors import PluginError, TraceFormatError
 from refinery.model.trace import Json
@@ -129,7 +129,7 @@ def _log(record: Any, resource: dict[str, Json], scope: str, budget: Budget) -> 
 
 
 def _identifier(value: bytes) -> str:
-    return value[:128].hex() if any(value) else ""
+    return value[:128].hex() if value.strip(b"\0") else ""
 
 
 def _named(names: tuple[str, ...], number: int) -> str:
@@ -137,10 +137,21 @@ def _named(names: tuple[str, ...], number: int) -> str:
 
 
 def _attributes(pairs: Any, budget: Budget) -> dict[str, Json]:
-    return {
-        pair.key: budget.named(pair.key, _value(pair.value, budget, 0))
-        for pair in budget.limited(list(pairs), "attributes")
-    }
+    found: dict[str, Json] = {}
+    for pair in budget.limited(list(pairs), "attributes"):
+        name, value = pair.key, pair.value
+        kind = value.WhichOneof("value")
+        # Nearly every attribute is one of these two, and there are ten or more a span.
+        if kind == "string_value":
+            text = value.string_value
+            if len(text) <= MAX_ATTRIBUTE_CHARS and text.isascii():
+                found[name] = text
+                continue
+        elif kind == "int_value":
+            found[name] = value.int_value
+            continue
+        found[name] = budget.named(name, _value(value, budget, 0))
+    return found
 
 
 def _value(value: Any, budget: Budget, depth: int) -> Json:

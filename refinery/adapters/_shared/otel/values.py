@@ -3,8 +3,10 @@
 import ast
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
+
+import orjson
 
 from refinery.adapters._shared.otel.limits import MAX_VALUE_DEPTH, number
 from refinery.model.trace import Json
@@ -14,6 +16,9 @@ MAX_LITERAL_BYTES = 65_536
 
 MAX_LITERAL_DEPTH = 40
 """Most brackets that may be open at once in a Python literal; `ast` recurses in C."""
+
+_SURE = 10**18
+"""Numbers below are read alike by all readers of JSON."""
 
 MAX_INDEX = 100_000
 """Highest number in a dotted name that counts as a place in a list."""
@@ -37,10 +42,48 @@ def parsed(value: Json, *, scalars: bool = False) -> Json:
         return value
     if value.count("[") + value.count("{") > MAX_VALUE_DEPTH and _depth(value) > MAX_VALUE_DEPTH:
         return value
+    found = _quickly(value)
+    if found is not None:
+        return found
     try:
         return _DECODER.decode(value)
     except (ValueError, RecursionError):
         return value
+
+
+def _quickly(value: str) -> Json:
+    """What `_DECODER` would read in an object or a list, in a fifth of the time; None: ask it.
+
+    Without escapes each string has two quotes: had a name occurred twice, there would be more of
+    them than the names and strings that were read account for. Large whole numbers may have come
+    out as floats.
+    """
+    if "\\" in value:
+        return None
+    try:
+        found = orjson.loads(value)
+    except ValueError:
+        return None
+    strings = 0
+    waiting = [found]
+    while waiting:
+        item = waiting.pop()
+        kind = type(item)
+        if kind is str:
+            strings += 1
+        elif kind is dict:
+            strings += len(item)
+            waiting.extend(item.values())
+        elif kind is list:
+            waiting.extend(item)
+        elif (kind is int or kind is float) and not -_SURE < item < _SURE:
+            return None
+    return found if value.count('"') == 2 * strings else None
+
+
+def is_structure(value: str) -> bool:
+    """Whether a text begins as `parsed` expects it of JSON: otherwise it stays a text."""
+    return _STRUCTURE.match(value) is not None
 
 
 def literal(text: Json) -> Json:
@@ -78,22 +121,23 @@ def indexed(attributes: Mapping[str, Json], prefix: str) -> list[Json]:
 def leaves(value: Json) -> list[str]:
     """Every string and number inside a value, as text."""
     found: list[str] = []
-    _gather(value, found, 0)
+    _gather([value], found, 0)
     return found
 
 
-def _gather(value: Json, found: list[str], depth: int) -> None:
-    kind = type(value)
-    if kind is str:
-        found.append(value)
-    elif isinstance(value, dict | list | tuple):
-        if depth <= MAX_VALUE_DEPTH:
-            for item in value.values() if isinstance(value, dict) else value:
-                _gather(item, found, depth + 1)
-    elif isinstance(value, str):
-        found.append(value)
-    elif value is not None and kind is not bool:
-        found.append(repr(value))
+def _gather(values: Iterable[Json], found: list[str], depth: int) -> None:
+    for value in values:
+        kind = type(value)
+        if kind is str:
+            found.append(value)
+        elif isinstance(value, dict | list | tuple):
+            if depth <= MAX_VALUE_DEPTH:
+                inner = value.values() if isinstance(value, dict) else value
+                _gather(inner, found, depth + 1)
+        elif isinstance(value, str):
+            found.append(value)
+        elif value is not None and kind is not bool:
+            found.append(repr(value))
 
 
 def whole_number(value: Json) -> int | None:
