@@ -37,7 +37,8 @@ from refinery.model.verdict import ReplayResult, Verdict
 from refinery.replay.checks import evaluate, parse
 from refinery.replay.statistics import wilson
 from refinery.workflows import record, traces
-from refinery.workflows.fix import Decision, FixOutcome, FixRequest, fix
+from refinery.workflows.fix import Decision, FixRequest, fix
+from refinery.workflows.fix_outcome import FixOutcome
 from refinery.workflows.wiring import Workspace, open_workspace
 
 AGENTS = Path(__file__).parent / "agents"

@@ -27,14 +27,6 @@ class Attempt:
         allowed = self.guard is not None and self.guard.outcome is not Outcome.BLOCK
         return self.patch is not None and allowed
 
-    @property
-    def changed_lines(self) -> int:
-        """Lines the patch adds or removes."""
-        lines = self.patch.diff.splitlines() if self.patch else []
-        return sum(
-            line[:1] in ("+", "-") and not line.startswith(("+++", "---")) for line in lines
-        )
-
 
 def best(attempts: Iterable[Attempt]) -> Attempt | None:
     """The attempt to put up for approval; None when no trial showed an improvement."""
@@ -44,15 +36,16 @@ def best(attempts: Iterable[Attempt]) -> Attempt | None:
 def ranked(attempts: Iterable[Attempt]) -> list[Attempt]:
     """The attempts whose trial showed an improvement, best first.
 
-    A better verdict wins, then a patch the guard does not hold, then the smaller patch, then the
-    likelier hypothesis by its rank, so that the order in which trials finish does not matter.
+    A better verdict wins, then a patch the guard does not hold, then the likelier hypothesis by
+    its rank (which weighs the size of the change already), so that the order in which trials
+    finish does not matter.
     """
 
-    def rank(attempt: Attempt) -> tuple[int, int, int, int, str]:
+    def rank(attempt: Attempt) -> tuple[int, int, int, str]:
         trial, guard = attempt.trial, attempt.guard
         verdict = _VERDICT_ORDER.index(trial.verdict) if trial else len(_VERDICT_ORDER)
         held = int(guard is not None and guard.outcome is Outcome.HOLD)
         number = attempt.hypothesis.hypothesis_id
-        return verdict, held, attempt.changed_lines, len(number), number
+        return verdict, held, len(number), number
 
     return sorted((a for a in attempts if a.trial and a.trial.verdict in _VERDICT_ORDER), key=rank)

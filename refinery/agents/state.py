@@ -9,6 +9,7 @@ class FixState(TypedDict, total=False):
     """What the nodes of the pipeline read and write; see `pipeline` for who writes what."""
 
     session_id: str
+    started_ns: int
     trace_id: str
     expectation: str | None
     checks: list[str]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from refinery.demo.story import Answered
-    from refinery.workflows.fix import FixOutcome
+    from refinery.workflows.fix_outcome import FixOutcome
 
 MOST_QUOTES = 4
 INTRODUCTION = """\

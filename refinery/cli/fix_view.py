@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from refinery.model.patch import Patch
     from refinery.model.verdict import Change
-    from refinery.workflows.fix import Decision, FixOutcome
+    from refinery.workflows.fix import Decision
+    from refinery.workflows.fix_outcome import FixOutcome
     from refinery.workflows.user_tests import Named
 
 HELP = """  y  commit exactly this diff

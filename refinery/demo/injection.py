@@ -27,7 +27,8 @@ from refinery.model.failure import Diagnosis
 from refinery.model.trace import Evaluation, Json, Label, Run, RunError, RunKind, Trace
 from refinery.settings import Settings
 from refinery.workflows import traces
-from refinery.workflows.fix import Decision, FixOutcome, FixRequest, fix
+from refinery.workflows.fix import Decision, FixRequest, fix
+from refinery.workflows.fix_outcome import FixOutcome
 from refinery.workflows.wiring import Workspace
 
 MODEL = "openai:gpt-4o-mini"

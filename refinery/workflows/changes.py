@@ -20,9 +20,11 @@ from refinery.codebase.objects import dated, identity, signed_text
 from refinery.codebase.repository import Repository
 from refinery.errors import InputError, NotFoundError, RefineryError
 from refinery.model.codec import decode, encode
+from refinery.model.lesson import LessonOutcome
 from refinery.model.patch import FileChange, Patch
 from refinery.model.verdict import WORK_TREE, Change
 from refinery.safety.ledger import Ledger
+from refinery.workflows import learning
 from refinery.workflows import receipt as receipts
 
 APPROVED, COMMITTED, ABANDONED = "approved", "committed", "abandoned"
@@ -208,6 +210,7 @@ def rollback(
     ledger.append(
         ROLLED_BACK, {"change": encode(change), **({"reason": reason} if reason else {})}
     )
+    learning.settle(home, change.change_id, LessonOutcome.ROLLED_BACK)
     return change
 
 
@@ -246,6 +249,7 @@ def redo(repository: Repository, home: Path, change_id: str = "latest") -> Chang
     change = replace(change, state=APPLIED, commit=made, reverted_by=None)
     ledger.append(REDONE, {"change": encode(change)})
     shutil.rmtree(_memory(home, change), ignore_errors=True)
+    learning.settle(home, change.change_id, LessonOutcome.ACCEPTED)
     return change
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from refinery import detectors
+from refinery.agents.playbook.missed import with_missed
 from refinery.errors import InputError
 from refinery.model.codec import encode
 from refinery.model.failure import Diagnosis, Finding
@@ -52,6 +53,7 @@ def diagnose(
     if connected is None:
         is_failed = failed or _is_failed(trace, label, expectation)
         found = detectors.diagnose(trace, failed=is_failed, options=options)
+        found = with_missed(found, trace, label.checks if label else ())
         if expected:
             found = replace(found, unanswerable=(*found.unanswerable, _NEEDS_A_MODEL))
     else:

@@ -14,56 +14,19 @@ from refinery.codebase.repository import Repository
 from refinery.errors import InputError, NotFoundError, RefusedError
 from refinery.model.codec import decode
 from refinery.model.failure import Diagnosis
-from refinery.model.patch import Hypothesis, Patch
-from refinery.model.trace import Json, Trace
-from refinery.model.verdict import Change, Outcome, Verdict
+from refinery.model.patch import Hypothesis
+from refinery.model.trace import Trace
+from refinery.model.verdict import Change
 from refinery.replay.tape import with_entry
 from refinery.safety.seal import is_sealed
 from refinery.workflows import changes, repositories
 from refinery.workflows import checks as expectations
 from refinery.workflows import receipt as receipts
+from refinery.workflows.fix_outcome import FixOutcome
 from refinery.workflows.fix_start import FixRequest as FixRequest
 from refinery.workflows.fix_start import Say as Say
 from refinery.workflows.fix_start import initial_state
-from refinery.workflows.test_runs import Judged
 from refinery.workflows.wiring import Workspace, connect_model, open_library, state_folder
-
-
-@dataclass(frozen=True, slots=True)
-class FixOutcome:
-    """How far a fix came; nothing after the last stage reached is set."""
-
-    session_id: str
-    trace_id: str
-    repository: Path
-    diagnosis: Diagnosis
-    attempts: tuple[Attempt, ...]
-    hypotheses: tuple[Hypothesis, ...]
-    chosen: Attempt | None
-    change: Change | None
-    decision: dict[str, Json] | None = None
-    expected: Json = None
-    """What became of the expectation in words, see `workflows.checks.to_document`."""
-    tests: Judged | None = None
-    """What the user's own tests said of the change; None: none ran."""
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether a proven patch waits for approval."""
-        return self.chosen is not None and self.decision is None
-
-    @property
-    def uncovered(self) -> str | None:
-        """Why an approval that nobody looked at does not cover the patch; None when it does."""
-        chosen = self.chosen
-        if chosen is None or chosen.guard is None or chosen.trial is None:
-            return "there is no proven patch"
-        if chosen.guard.outcome is not Outcome.ALLOW:
-            return "the guard holds items of this patch, and --yes does not cover them"
-        verdict = chosen.trial.verdict
-        if verdict is not Verdict.FIXED:
-            return f"the verdict is {verdict.value!r}, and --yes covers only proven fixes"
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +64,9 @@ def fix(workspace: Workspace, request: FixRequest, ask: Ask, say: Say) -> FixOut
     with _open_graph(workspace, repository, asked, say) as graph:
         config = {"configurable": {"thread_id": state["session_id"]}}
         graph.invoke(state, config)
-        return _conclude(graph, config, ask)
+        outcome = _conclude(graph, config, ask)
+    _learn(workspace, outcome)
+    return outcome
 
 
 def resume(
@@ -137,59 +102,10 @@ def resume(
         if waiting and waiting != ("approve",):
             say(f"going on with: {waiting[0]}")
             graph.invoke(None, config)
-        return _conclude(graph, config, ask)
-
-
-def to_document(outcome: FixOutcome) -> dict[str, Json]:
-    """The outcome as the JSON document of `refinery fix --json`."""
-    from refinery.model.codec import encode
-
-    chosen = outcome.chosen or _furthest(outcome.attempts)
-    patch = chosen.patch if chosen else None
-    return {
-        "session_id": outcome.session_id,
-        "engine": outcome.diagnosis.engine,
-        "expected": outcome.expected,
-        "diagnosis": encode(outcome.diagnosis),
-        "hypotheses": [
-            {
-                **encode(attempt.hypothesis),
-                "problem": attempt.problem,
-                "verdict": attempt.trial.verdict.value if attempt.trial else None,
-                "reason": attempt.trial.reason if attempt.trial else None,
-            }
-            for attempt in outcome.attempts
-        ]
-        or [encode(hypothesis) for hypothesis in outcome.hypotheses],
-        "chosen": outcome.chosen.hypothesis.hypothesis_id if outcome.chosen else None,
-        "patch": _patch_document(patch),
-        "guard": encode(chosen.guard) if chosen else None,
-        "trial": encode(chosen.trial) if chosen else None,
-        "change": (
-            {**encode(outcome.change), "id": outcome.change.change_id} if outcome.change else None
-        ),
-        "tests": encode(outcome.tests) if outcome.tests else None,
-    }
-
-
-def _patch_document(patch: Patch | None) -> Json:
-    if patch is None:
-        return None
-    from refinery.model.codec import encode
-
-    return {
-        "base_commit": patch.base_commit,
-        "digest": patch.digest,
-        "paths": [change.path for change in patch.changes],
-        "edits": encode(patch.edits),
-        "diff": patch.diff,
-    }
-
-
-def _furthest(attempts: tuple[Attempt, ...]) -> Attempt | None:
-    """The attempt that came furthest, to explain a fix that was not proven."""
-    stages = sorted(attempts, key=lambda a: (a.trial is None, a.guard is None, a.patch is None))
-    return stages[0] if stages else None
+        outcome = _conclude(graph, config, ask)
+    if waiting:
+        _learn(workspace, outcome)
+    return outcome
 
 
 @contextmanager
@@ -288,6 +204,15 @@ def _require_own_request(state: FixState, opened: Repository) -> None:
         )
 
 
+def _learn(workspace: Workspace, outcome: FixOutcome) -> None:
+    """Keep what the session taught, once it has ended."""
+    from refinery.workflows import learning
+
+    trace = workspace.store.get_trace(outcome.trace_id)
+    failed_ns = trace.root.end_ns if trace and trace.root else None
+    learning.learn(workspace, outcome, learning.Session(outcome.started_ns, failed_ns))
+
+
 def _conclude(graph: Any, config: dict[str, Any], ask: Ask) -> FixOutcome:
     """Ask for the approval when the graph waits for it, and go on with the answer."""
     from langgraph.types import Command
@@ -341,4 +266,5 @@ def _outcome(values: FixState) -> FixOutcome:
         change=decode(Change, change) if change else None,
         decision=values.get("decision"),
         expected=values.get("expected"),
+        started_ns=values.get("started_ns", 0),
     )

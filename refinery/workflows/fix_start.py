@@ -66,6 +66,7 @@ def initial_state(
     values = workspace.settings.values
     state: FixState = {
         "session_id": clock.short_id("session"),
+        "started_ns": clock.now_ns(),
         "trace_id": request.trace.trace_id,
         "expectation": request.expectation or (label.expectation if label else None),
         "checks": checks,

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from refinery.model.codec import decode, encode
 from refinery.model.lesson import Lesson, LessonOutcome
 from refinery.model.trace import Json
 from refinery.safety.untrusted import visible
-from refinery.workflows.fix import FixOutcome
+from refinery.workflows.fix_outcome import FixOutcome
 from refinery.workflows.wiring import LESSONS, Workspace
 
 MAX_FIX_CHARACTERS = 200
@@ -111,8 +112,10 @@ def learn(workspace: Workspace, outcome: FixOutcome, session: Session) -> None:
 
 
 def settle(home: Path, change_id: str, outcome: LessonOutcome) -> None:
-    """Say what became of a committed change later."""
-    lessons_of(home).settle(change_id, outcome)
+    """Say what became of a committed change later; the change itself does not depend on it."""
+    if lessons_of(home).path.exists():
+        with suppress(InputError):  # what was just done to the repository must not seem to fail
+            lessons_of(home).settle(change_id, outcome)
 
 
 def records(home: Path) -> list[FixRecord]:

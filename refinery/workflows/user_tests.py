@@ -24,7 +24,8 @@ from refinery.model.verdict import WORK_TREE, Change
 from refinery.safety.ledger import Ledger
 from refinery.settings import Settings
 from refinery.workflows import changes
-from refinery.workflows.fix import Ask, Decision, FixOutcome, Say
+from refinery.workflows.fix import Ask, Decision, Say
+from refinery.workflows.fix_outcome import FixOutcome
 from refinery.workflows.test_runs import Ending, Judged, TestRun, run, split
 
 TIMEOUT_S = 600.0

@@ -1,7 +1,5 @@
 """Which attempt is put up for approval."""
 
-from dataclasses import replace
-
 from refinery.agents.attempt import Attempt, best, ranked
 from refinery.model.codec import decode, encode
 from refinery.model.patch import FileChange, Hypothesis, Patch
@@ -43,21 +41,15 @@ def test_the_higher_rank_wins_among_equals_in_any_order() -> None:
     assert {best(order).hypothesis.hypothesis_id for order in (tried, tried[::-1])} == {"H2"}
 
 
-def test_the_smaller_patch_wins_among_fixes() -> None:
-    large, small = attempt(1, Verdict.FIXED), attempt(2, Verdict.FIXED)
-    assert large.patch is not None
-    large = replace(large, patch=replace(large.patch, diff=large.patch.diff + "+z\n"))
+def test_the_likelier_hypothesis_wins_among_fixes() -> None:
+    first, tenth = attempt(1, Verdict.FIXED), attempt(10, Verdict.FIXED)
 
-    assert [a.hypothesis.hypothesis_id for a in ranked([large, small])] == ["H2", "H1"]
+    assert [a.hypothesis.hypothesis_id for a in ranked([tenth, first])] == ["H1", "H10"]
 
 
 def test_a_blocked_patch_is_not_provable() -> None:
     assert not attempt(1, None, Outcome.BLOCK).is_provable
     assert attempt(1, None, Outcome.HOLD).is_provable
-
-
-def test_changed_lines_leave_out_the_headers() -> None:
-    assert attempt(1, None).changed_lines == 2
 
 
 def test_an_attempt_survives_the_checkpoint() -> None:

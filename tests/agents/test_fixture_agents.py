@@ -34,9 +34,9 @@ def test_the_fault_stands_where_the_fixture_says(fixture: fixture_fixes.Fixture)
     folder = fixture_fixes.AGENTS / fixture.name
     told = json.loads((folder / "fixture.json").read_text(encoding="utf-8"))
 
-    line = (folder / "repo" / fixture.file).read_text(encoding="utf-8").splitlines()[
-        fixture.line - 1
-    ]
+    line = (
+        (folder / "repo" / fixture.file).read_text(encoding="utf-8").splitlines()[fixture.line - 1]
+    )
 
     assert told["text"] in line
 

@@ -12,8 +12,9 @@ import pytest
 from refinery.codebase.repository import Repository
 from refinery.errors import RefineryError, RefusedError
 from refinery.model.verdict import Verdict
-from refinery.workflows import changes
-from refinery.workflows.fix import Decision, FixOutcome, fix, resume, to_document
+from refinery.workflows import changes, learning
+from refinery.workflows.fix import Decision, fix, resume
+from refinery.workflows.fix_outcome import FixOutcome, to_document
 from refinery.workflows.wiring import open_workspace
 from tests.fakes.model_server import ModelServer
 from tests.kits.repositories import git
@@ -50,8 +51,12 @@ def test_a_recorded_failure_ends_as_one_proven_commit(shop: Shop) -> None:
     assert f"Refinery-Trace: {shop.failing}" in message
     assert f"Refinery-Change: {outcome.change.change_id}" in message
     assert git(shop.root, "status", "--porcelain") == ""
-    fixed = [a for a in outcome.attempts if a.trial and a.trial.verdict is Verdict.FIXED]
-    assert outcome.chosen.changed_lines == min(a.changed_lines for a in fixed)
+    assert "sorted(" in (shop.root / "app.py").read_text()
+    (lesson,) = learning.lessons_of(shop.workspace.home).all()
+    assert (lesson.outcome, lesson.change_id) == ("accepted", outcome.change.change_id)
+    (record,) = learning.records(shop.workspace.home)
+    assert record.failed_ns is not None
+    assert record.failed_ns < record.started_ns < record.ended_ns
 
 
 def test_two_strategies_are_tried_and_nothing_is_written_when_declined(shop: Shop) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from refinery.model.verdict import Verdict
-from refinery.workflows.fix import Decision, FixOutcome, fix, to_document
+from refinery.workflows.fix import Decision, fix
+from refinery.workflows.fix_outcome import FixOutcome, to_document
 from refinery.workflows.wiring import open_workspace
 from tests.agents.samples import answers, finding
 from tests.fakes.model_server import ModelServer

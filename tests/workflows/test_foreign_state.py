@@ -10,7 +10,8 @@ import pytest
 from refinery.codebase.repository import is_tracked
 from refinery.errors import InputError, RefusedError
 from refinery.workflows import repositories
-from refinery.workflows.fix import Decision, FixOutcome, fix, resume
+from refinery.workflows.fix import Decision, fix, resume
+from refinery.workflows.fix_outcome import FixOutcome
 from refinery.workflows.spool import drain
 from refinery.workflows.wiring import open_workspace, state_folder
 from tests.kits.repositories import commit_all, git, make_repository, write_files

@@ -11,7 +11,7 @@ from refinery.model.lesson import LessonOutcome
 from refinery.model.patch import Hypothesis
 from refinery.model.verdict import Change, GuardReport, Outcome, Trial, Verdict
 from refinery.workflows import learning, stats
-from refinery.workflows.fix import FixOutcome
+from refinery.workflows.fix_outcome import FixOutcome
 from refinery.workflows.learning import Session, Tried
 from refinery.workflows.wiring import Workspace, open_workspace
 from tests.cli.calling import call

@@ -14,7 +14,8 @@ from refinery.model.verdict import Change
 from refinery.safety.ledger import Ledger
 from refinery.settings import load
 from refinery.workflows import changes
-from refinery.workflows.fix import Decision, FixOutcome
+from refinery.workflows.fix import Decision
+from refinery.workflows.fix_outcome import FixOutcome
 from refinery.workflows.test_runs import Ending, run
 from refinery.workflows.user_tests import UserTests, chosen, named
 from tests.kits.repositories import commit_all, git, make_repository, write_files

@@ -10,7 +10,7 @@ from refinery.cli import demo_view, fix_view, output
 from refinery.errors import ExitCode
 
 if TYPE_CHECKING:
-    from refinery.workflows.fix import FixOutcome
+    from refinery.workflows.fix_outcome import FixOutcome
 
 EPILOG = """Examples:
 
@@ -40,7 +40,8 @@ def command(
     """
     from refinery import clock
     from refinery.demo import model, story
-    from refinery.workflows.fix import FixRequest, fix, to_document
+    from refinery.workflows.fix import FixRequest, fix
+    from refinery.workflows.fix_outcome import to_document
 
     started_s = clock.monotonic_s()
     screen = output.console()

@@ -10,7 +10,7 @@ from refinery.errors import ExitCode, InputError
 from refinery.model.verdict import WORK_TREE
 
 if TYPE_CHECKING:
-    from refinery.workflows.fix import FixOutcome
+    from refinery.workflows.fix_outcome import FixOutcome
 
 EPILOG = """Examples:
 
@@ -86,8 +86,9 @@ def command(
 ) -> None:
     """Prove a fix for a failing trace, ask, and commit it."""
     from refinery.workflows import traces, user_tests
-    from refinery.workflows.fix import FixRequest, fix, to_document
+    from refinery.workflows.fix import FixRequest, fix
     from refinery.workflows.fix import resume as go_on
+    from refinery.workflows.fix_outcome import to_document
     from refinery.workflows.wiring import open_workspace, state_folder
 
     if bool(trace) == bool(resume):
