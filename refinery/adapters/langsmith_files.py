@@ -66,17 +66,29 @@ def read_labelled(path: Path) -> Iterator[Labelled]:
         from refinery.adapters._shared.langsmith_ingest import failed_upload
 
         found: dict[str, _Gathered] = {}
-        runs, feedback, project = failed_upload(whole, str(path))
-        for run in runs:
-            _join(found.setdefault(run.trace_id, _Gathered(project)), run)
-        for said in feedback:
-            found.setdefault(said.trace_id, _Gathered(project)).feedback.append(said)
+        upload = failed_upload(whole, str(path))
+        for run in upload.runs:
+            _join(found.setdefault(run.trace_id, _Gathered(upload.project)), run)
     else:
         found = _from_export(redact(whole)[0], path)
     for trace_id, item in found.items():
         if item.runs:
             runs_in_order = in_tree_order(list(item.runs.values()))
             yield Trace(trace_id, runs_in_order, item.source, item.project), tuple(item.feedback)
+
+
+def read_blobs(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Attachments of a failed upload, each with the id of its trace; exports hold none.
+
+    Raises:
+        InputError: the file is missing or cannot be read.
+        TraceFormatError: it holds something else.
+    """
+    whole = _whole(path)
+    if isinstance(whole, Mapping) and "body_base64" in whole:
+        from refinery.adapters._shared.langsmith_ingest import failed_upload
+
+        yield from failed_upload(whole, str(path)).blobs
 
 
 def _whole(path: Path) -> Json:

@@ -1,5 +1,6 @@
 """Writes traces to files that other programs read, and that read back equal here."""
 
+import inspect
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -45,7 +46,7 @@ def export(workspace: Workspace, trace_ids: Sequence[str], format_name: str, tar
     """
     adapter = _writer(format_name)
     options: dict[str, Any] = {}
-    if hasattr(adapter, "read_blobs"):
+    if "blob" in inspect.signature(adapter.write).parameters:
         options["blob"] = workspace.store.get_blob
     try:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".refinery-") as folder:

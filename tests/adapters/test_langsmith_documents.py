@@ -244,3 +244,16 @@ def test_feedback_is_counted_by_key() -> None:
     assert stats["score"]["comments"] == ["no"]
     assert stats["label"]["values"] == {"bad": 1}
     assert to_v1(run("a"), feedback=said)["feedback_stats"] == stats
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "KeyError('lamp')\n\nTraceback (most recent call last):\n  File \"a.py\", line 1, in f\n",
+        "ValueError('no lamp')Traceback (most recent call last):\n\n\n  File \"a\", line 1\n\n\n",
+    ],
+    ids=["traceable", "langchain"],
+)
+def test_an_error_is_told_in_the_words_its_client_sent(text: str) -> None:
+    sent = back({"id": "a", "trace_id": "a", "run_type": "tool", "error": text})
+    assert to_v1(sent)["error"] == text

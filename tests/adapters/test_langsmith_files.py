@@ -1,4 +1,5 @@
 import base64
+import hashlib
 import json
 from pathlib import Path
 
@@ -84,3 +85,28 @@ def test_runs_one_a_line_and_lists_are_read(tmp_path: Path) -> None:
 
     assert one == other
     assert one.trace_id == ROOT
+
+
+def test_attachments_of_an_upload_that_failed_are_kept(tmp_path: Path) -> None:
+    path = upload(tmp_path / "trace_1.json")
+    document = json.loads(path.read_text())
+    part = (
+        f'--b\r\nContent-Disposition: form-data; name="attachment.{ROOT}.plan.png"\r\n'
+        "Content-Type: image/png\r\nContent-Length: 4\r\n\r\n\x00\r\n\x01\r\n"
+    )
+    body = (
+        zstandard.ZstdDecompressor()
+        .stream_reader(base64.b64decode(document["body_base64"]))
+        .read()
+    )
+    whole = zstandard.ZstdCompressor().compress(part.encode() + body)
+    document["body_base64"] = base64.b64encode(whole).decode()
+    path.write_text(json.dumps(document))
+
+    (trace,) = langsmith_files.read(path)
+
+    (entry,) = trace.runs[0].attachments or []
+    ((trace_id, content),) = langsmith_files.read_blobs(path)
+    assert (trace_id, content) == (trace.trace_id, b"\x00\r\n\x01")
+    assert entry["reference"] == f"sha256:{hashlib.sha256(content).hexdigest()}"
+    assert (entry["name"], entry["mime_type"], entry["size_bytes"]) == ("plan.png", "image/png", 4)

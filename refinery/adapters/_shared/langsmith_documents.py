@@ -130,6 +130,9 @@ def v2(run: Run, setting: Setting) -> dict[str, Json]:
     }
 
 
+_LANGCHAIN_STACK = "Traceback (most recent call last):\n\n\n"
+
+
 def run_type(run: Run) -> str:
     """LangSmith's word for the run's kind."""
     return RUN_TYPES.get(run.kind, "chain") if run.kind else "chain"
@@ -153,7 +156,12 @@ def error_text(run: Run) -> str | None:
     if error is None:
         return "unknown error" if run.status is RunStatus.ERROR else None
     head = f"{error.type}({error.message!r})" if error.type else error.message
-    return f"{head}\n\n\n{error.stack}" if error.stack else head or "unknown error"
+    if not error.stack:
+        return head or "unknown error"
+    # `traceable` sets two line breaks before the traceback; LangChain's tracer none, and two
+    # between its parts, which end with one already (SDK 0.14, langchain-core 1).
+    separator = "" if error.stack.startswith(_LANGCHAIN_STACK) else "\n\n"
+    return f"{head}{separator}{error.stack}"
 
 
 def feedback_stats(feedback: Sequence[Feedback]) -> dict[str, Json]:

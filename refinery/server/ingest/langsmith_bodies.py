@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from refinery.adapters._shared import multipart
 from refinery.model.trace import Json
 from refinery.server.answers import RequestError
-from refinery.server.ingest import cutting, documents, multipart
+from refinery.server.ingest import cutting, documents
 from refinery.server.ingest.intake import Intake, canonical
 from refinery.server.limits import Limits
 
@@ -108,10 +109,16 @@ def read_multipart(body: bytes, content_type: str, limits: Limits) -> Intake:
     Raises:
         RequestError: nothing of it can be read, or it is too large.
     """
-    parts = multipart.split(body, content_type, limits)
     reading = _Reading(body, limits)
-    for part in parts:
-        reading.take(part)
+    bounds = multipart.Bounds(limits.parts, limits.part_header_bytes)
+    try:
+        parts = multipart.split(body, content_type, bounds)
+        for part in parts:
+            reading.take(part)
+    except multipart.NoBoundaryError as error:
+        raise RequestError(400, str(error)) from error
+    except multipart.TooManyPartsError as error:
+        raise RequestError(413, str(error)) from error
     intake = reading.finish()
     if parts.nameless:
         intake.refuse("", f"{parts.nameless} parts have no name that can be read")
