@@ -51,9 +51,7 @@ def diagnose(
     options = workspace.settings.values.detectors
     connected = connect_model(workspace, model)
     if connected is None:
-        is_failed = failed or _is_failed(trace, label, expectation)
-        found = detectors.diagnose(trace, failed=is_failed, options=options)
-        found = with_missed(found, trace, label.checks if label else ())
+        found = _by_detectors(workspace, trace, label, failed or bool(expectation))
         if expected:
             found = replace(found, unanswerable=(*found.unanswerable, _NEEDS_A_MODEL))
     else:
@@ -75,10 +73,26 @@ def diagnose(
     )
 
 
-def _is_failed(trace: Trace, label: Label | None, expectation: str | None) -> bool:
+def by_detectors(
+    workspace: Workspace, trace: Trace, *, root: Path | None = None, failed: bool = False
+) -> Diagnosis:
+    """As `diagnose`, without a model even when one is configured."""
+    label = traces.label_of(workspace, trace.trace_id)
+    found = _by_detectors(workspace, trace, label, failed)
+    located = _located(found.findings, trace, repositories.find(root))
+    return replace(found, findings=located)
+
+
+def _by_detectors(
+    workspace: Workspace, trace: Trace, label: Label | None, failed: bool
+) -> Diagnosis:
+    options = workspace.settings.values.detectors
+    found = detectors.diagnose(trace, failed=failed or _is_failed(trace, label), options=options)
+    return with_missed(found, trace, label.checks if label else ())
+
+
+def _is_failed(trace: Trace, label: Label | None) -> bool:
     """Whether a person or the trace itself says that it failed; a label outranks the status."""
-    if expectation:
-        return True
     if label is not None:
         return label.outcome == "fail"
     return trace.status is RunStatus.ERROR

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refinery.cli import output
-from refinery.errors import ExitCode
+from refinery.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from refinery.model.failure import Diagnosis, Finding
     from refinery.model.trace import Trace
+    from refinery.workflows.failure_groups import FailureGroups
+    from refinery.workflows.wiring import Workspace
 
 EPILOG = """Examples:
 
@@ -22,6 +24,8 @@ EPILOG = """Examples:
   refinery diagnose 3f2a --expect 'It should name the price of 2026.'
 
   refinery diagnose run.json --failed --json
+
+  refinery diagnose --project support --since 7d
 """
 SETTINGS = {"epilog": EPILOG}
 
@@ -31,8 +35,9 @@ _ENGINES = {"detectors": "detectors (no model configured)", "model": "model"}
 def command(
     ctx: typer.Context,
     trace: Annotated[
-        str, typer.Argument(help="Trace id, unique prefix, latest, latest-failed, file or URL.")
-    ],
+        str | None,
+        typer.Argument(help="Trace id, unique prefix, latest, latest-failed, file or URL."),
+    ] = None,
     repo: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Repository of the agent.")
     ] = None,
@@ -46,14 +51,32 @@ def command(
     failed: Annotated[
         bool, typer.Option("--failed", help="It failed: name the most probable step as well.")
     ] = False,
+    project: Annotated[
+        str | None, typer.Option(help="Group the failing traces of this project into issues.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Group those started since: 24h, 7d, or a date."),
+    ] = None,
     json_output: output.JsonOption = False,
 ) -> None:
-    """Say why a trace failed, with evidence; changes nothing."""
+    """Say why a trace failed, with evidence; changes nothing.
+
+    With --project or --since instead of a trace: why many failed, grouped by fault and owner,
+    with a representative trace of each group.
+    """
     from refinery.workflows import traces
     from refinery.workflows.diagnose import diagnose, to_document
     from refinery.workflows.wiring import open_workspace
 
     workspace = open_workspace(flags=ctx.obj)
+    if trace is None:
+        _group(workspace, (project, since), repo, json_output)
+        return
+    if project or since:
+        raise InputError(
+            "a trace and --project or --since exclude each other", hint="leave one of them out"
+        )
     found_trace = traces.resolve(workspace, trace)
     found = diagnose(
         workspace, found_trace, root=repo, expectation=expect, model=model, failed=failed
@@ -63,6 +86,52 @@ def command(
         raise typer.Exit(ExitCode.NOTHING)
     if sys.stdout.isatty() and not json_output:
         output.note(f"\nTry the best one:  refinery fix {found.trace_id}")
+
+
+def _group(
+    workspace: "Workspace",
+    which: tuple[str | None, str | None],
+    repo: Path | None,
+    json_output: bool,
+) -> None:
+    """Group the failing traces of a project, of a time, or of both."""
+    from refinery.ports import TraceFilter
+    from refinery.workflows import failure_groups, traces
+
+    project, since = which
+    if project is None and since is None:
+        raise InputError(
+            "which trace?", hint="refinery diagnose latest-failed, or --project NAME, --since 7d"
+        )
+    wanted = TraceFilter(
+        project=project,
+        since_ns=traces.since_ns(since) if since else None,
+        limit=failure_groups.MAX_TRACES,
+    )
+    found = failure_groups.group_failures(workspace, wanted, root=repo, say=output.note)
+    document = failure_groups.to_document(found)
+    output.emit(document, json_output, lambda screen: _show_groups(found, screen))
+    if not found.groups:
+        output.note("no failing trace matches")
+        raise typer.Exit(ExitCode.NOTHING)
+
+
+def _show_groups(found: "FailureGroups", screen: "Console") -> None:
+    rows = [
+        (
+            group.count,
+            group.category,
+            group.owner,
+            f"{group.source.file}:{group.source.line_start}" if group.source else "",
+            group.likelihood.value if group.likelihood else "",
+            group.representative,
+        )
+        for group in found.groups
+    ]
+    columns = ("traces", "fault", "owner", "source", "likelihood", "representative trace")
+    output.table(screen, columns, rows)
+    if found.is_cut:
+        screen.print(f"only the newest {found.traces} failing traces were read")
 
 
 def _show(found: "Diagnosis", trace: "Trace", screen: "Console") -> None:
