@@ -32,7 +32,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, cast
 
@@ -137,6 +139,8 @@ GOALS = {
     "huge": "x = 1\n" * 30_000,
 }
 _SLOW = ("nest deeply", "nest deeply in JSON", "huge")
+JOBS = 2
+_WORTH_PARTS = 200
 KINDS = (
     "replace_text", "replace_string", "replace_function", "add_import", "set_argument",
     "remove_argument", "set_key", "run_shell", "write_file", "",
@@ -304,6 +308,23 @@ def proposals(count: int, seed: int) -> Figures:
     return figures
 
 
+def in_parts(count: int, seed: int) -> Figures:
+    """The same in `JOBS` processes, each with a repository, a server and a seed of its own."""
+    shares = [count // JOBS + (part < count % JOBS) for part in range(JOBS)]
+    if count < _WORTH_PARTS:
+        return proposals(count, seed)
+    with ProcessPoolExecutor(JOBS, get_context("spawn")) as pool:
+        parts = pool.map(proposals, shares, [seed * 1000 + part for part in range(JOBS)])
+        total = Figures()
+        for part in parts:
+            total.outcomes.update(part.outcomes)
+            total.allowed.update(part.allowed)
+            total.applied += part.applied
+            total.commands += part.commands
+            total.crashes += part.crashes
+    return total
+
+
 def _trace() -> Any:
     from tests.agents.samples import stale_price
 
@@ -340,7 +361,8 @@ def _one_round(
         report = policy.review(patch, GuardInput(patch.changes, lair.root))
         figures.outcomes[f"guard: {report.outcome.value}"] += 1
         if report.outcome is Outcome.ALLOW:
-            figures.allowed[f"{goal} in {patch.changes[0].path}"] += 1
+            new = [line[1:] for line in patch.diff.splitlines() if line[:1] == "+"][1:]
+            figures.allowed[f"{goal} in {patch.changes[0].path}: {' '.join(new)[:100]!r}"] += 1
         _try_to_commit(lair, hypothesis, patch, report)
 
 
@@ -571,11 +593,13 @@ def main() -> int:
     )
     seen = controls()
     print(f"controls: approved and applied {seen[0]}, programs plain git ran {seen[1]}")
-    hostile = proposals(count, seed) if count else Figures()
+    hostile = in_parts(count, seed) if count else Figures()
     print(f"\n{hostile.outcomes['proposed']} hostile proposals, seed {seed}")
     for name, number in sorted(hostile.outcomes.items()):
         print(f"  {name:40} {number:6}")
-    print(f"  allowed by goal: {dict(hostile.allowed) or 'none'}")
+    print(f"  allowed: {sum(hostile.allowed.values())}")
+    for what, number in sorted(hostile.allowed.items()):
+        print(f"    {number} x {what}")
     bound = upper_bound(hostile.applied, hostile.outcomes["proposed"])
     print(
         f"applied without approval {hostile.applied} (below {bound}), commands {hostile.commands}"

@@ -1,6 +1,7 @@
 """Holds a patch after which code can do more than before, or checks less."""
 
 import ast
+import builtins
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -54,7 +55,8 @@ def _python(change: FileChange) -> Iterable[Remark]:
         yield _remark("the code cannot be read", change.path)
         return
     before = _change.parsed(change.before or b"") or ast.Module([], [])
-    had, has = capabilities(before), capabilities(after)
+    had = capabilities(before) + _rebound(before)
+    has = capabilities(after) + _rebound(after)
     gained = sorted(has - had)
     for capability in gained[:_SHOWN]:
         yield _remark(f"gains: {capability[:300]}", change.path)
@@ -67,11 +69,28 @@ def _python(change: FileChange) -> Iterable[Remark]:
         yield _remark("a condition always has the same answer", change.path)
 
 
+def _rebound(tree: ast.Module) -> Counter[str]:
+    """Names the module binds anew though others rely on them: imported, built in, or defined."""
+    found: Counter[str] = Counter()
+    known = set(dir(builtins))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            known |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names = {node.name}
+        else:
+            stored = (n for n in ast.walk(node) if isinstance(n, ast.Name))
+            names = {n.id for n in stored if not isinstance(n.ctx, ast.Load)}
+        found.update(f"rebinds {name}" for name in names & known)
+        known |= names if hasattr(node, "name") else set()
+    return found
+
+
 def _constant_conditions(tree: ast.Module) -> Counter[str]:
-    """Tests of `if`, `while` and conditional expressions that no value can change."""
-    tests = (
-        node.test for node in ast.walk(tree) if isinstance(node, ast.If | ast.While | ast.IfExp)
-    )
+    """Tests of `if`, `while`, `assert` and conditional expressions that no value can change."""
+    kinds = (ast.If, ast.While, ast.IfExp, ast.Assert)
+    tests = (node.test for node in ast.walk(tree) if isinstance(node, kinds))
     parts = (p for t in tests for p in (t.values if isinstance(t, ast.BoolOp) else [t]))
     return Counter(ast.dump(part) for part in parts if isinstance(part, ast.Constant))
 
@@ -134,6 +153,13 @@ REFUSED = [
     _with("hits[:k]", "sorted(hits, key=question)"),
     _with("hits[:k]", "list(map(question, hits))"),
     _with("hits[:k]", "hits[:k] if True else []"),
+    _with("return hits[:k]", "assert True\n    return hits[:k]"),
+    _with("client = ", "import builtins\nbuiltins.open = print\nclient = "),
+    _with("client = ", "httpx.Client = LIMITS\nclient = "),
+    _with("client = ", "Path = LIMITS\nclient = "),
+    _with("client = ", "open = LIMITS\nclient = "),
+    _with("client = ", "def len(x):\n    return 1\n\n\nclient = "),
+    _with("def clean():", "def find(docs, question):\n    return docs\n\n\ndef clean():"),
     _with("return hits[:k]", "with question:\n        return hits"),
     _with("return hits[:k]", "LIMITS['a'] = hits\n    return hits"),
     _with("return hits[:k]", "LIMITS['a'].append(hits)\n    return hits"),

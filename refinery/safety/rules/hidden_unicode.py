@@ -1,6 +1,7 @@
 """Blocks characters a reviewer cannot see, and names that mix alphabets to look like others."""
 
 import ast
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
@@ -24,6 +25,7 @@ def check(given: GuardInput) -> Iterable[Remark]:
     """
     for change in given.changes:
         yield from _characters(change)
+        yield from _escaped(change)
         if _change.is_python(change.path):
             yield from _names(change)
 
@@ -49,6 +51,34 @@ def _found(text: str, path: str) -> Iterable[tuple[tuple[str, Outcome], int]]:
     for offset, character in enumerate(text):
         if (character < " " and character not in "\n\r\t\f") or "\x7f" <= character <= "\x9f":
             yield (f"U+{ord(character):04X} CONTROL", Outcome.BLOCK), offset
+
+
+def _escaped(change: FileChange) -> Iterable[Remark]:
+    """Invisible characters a file spells as escapes, which what reads it turns into themselves."""
+    known = _spelled(change.path, change.before)
+    for name in sorted(_spelled(change.path, change.after) - known):
+        yield Remark("hidden_unicode", Outcome.BLOCK, f"spells as an escape: {name}", change.path)
+
+
+def _spelled(path: str, content: bytes | None) -> set[str]:
+    if _change.suffix(path) not in (*_change.DATA, ".py", ".pyi", ".pyw"):
+        return set()
+    source = _change.text(content)
+    plain = re.sub(r"\\\\", "", source)  # an escaped backslash begins no escape
+    codes = re.findall(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}))", plain)
+    numbers = [int("".join(code), 16) for code in codes]
+    read = "".join(chr(number) for number in numbers if number < 0x110000)
+    read = read.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # joins the pairs
+    found = {name for (name, _), _ in _found(read, path) if "JOINER" not in name}
+    named = re.findall(r"\\N\{([A-Za-z0-9 -]{1,100})\}", plain)
+    return found | {name for name in named if _is_hidden(name)}
+
+
+def _is_hidden(name: str) -> bool:
+    try:
+        return bool(hidden_characters(unicodedata.lookup(name)))
+    except KeyError:
+        return False
 
 
 def _names(change: FileChange) -> Iterable[Remark]:
@@ -88,6 +118,7 @@ PASSES = [
     _given("a.py", "x = 1\n", "x = 'é 中 👍'\n"),
     _given("a.md", "a\u200bb\n", "a\u200bb c\n"),
     _given("a.py", "x = 1\n", "größe = 1\n"),
+    _given("a.py", "x = 1\n", r"x = '\u00e9 \\u202e \n'" + "\n"),
     _given("a.md", "x\n", "\u0645\u0631\t\u05e9\u05dc\r\n"),
 ]
 REFUSED = [
@@ -98,4 +129,8 @@ REFUSED = [
     _given("a.md", "x\n", "\u0645\u06cc\u200c\u062e\u0648\n"),
     _given("a.md", "x\n", "\u200f\u05e9\u05dc\n"),
     _given("a.py", "x = 1\n", "p\u0430ssword = 1\n"),
+    _given("a.py", "x = 1\n", r"x = '\u202eteg'" + "\n"),
+    _given("a.py", "x = 1\n", r"x = '\N{ZERO WIDTH SPACE}'" + "\n"),
+    _given("a.py", "x = 1\n", r"x = '\x1b]52;c;AAAA'" + "\n"),
+    _given("a.json", "{}\n", r'{"x": "\udb40\udc41"}' + "\n"),
 ]

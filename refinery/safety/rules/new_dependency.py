@@ -13,7 +13,13 @@ from refinery.ports import GuardInput
 from refinery.safety import _change
 
 _LINES = ("*requirements*.txt", "*requirements*.in", "constraints*.txt", "environment*.y*ml",
-          "pipfile", "setup.cfg", "apt*.txt", "packages.txt", "dockerfile*")  # fmt: skip
+          "pipfile", "setup.cfg", "apt*.txt", "packages.txt", "dockerfile*",
+          "containerfile*", "uv.toml", "poetry.toml", "pdm.toml", "pixi.toml", "gemfile",
+          "*.gemspec", "go.mod", "cargo.toml", "pom.xml", "build.gradle*", "composer.json",
+          "deno.json*", "bower.json", "meta.yaml", "recipe.yaml", "*.nix", "brewfile",
+          "aptfile", "conanfile*", "vcpkg.json", "*compose*.y*ml", "mcp*.json", "*.bazel",
+          "workspace", "galaxy.yml", "pip*.txt", "*dependencies*.txt", "*dependencies*.y*ml",
+          "pre-requirements*", "*requirements*.y*ml")  # fmt: skip
 """Files whose every line may install something; a changed line is held as it is."""
 _WORDS = ("dependencies", "requires", "dependency-groups", "sources", "source", "index", "scripts",
           "entry-points", "build-backend", "backend-path", "extras")  # fmt: skip
@@ -30,6 +36,8 @@ def check(given: GuardInput) -> Iterable[Remark]:
             new = _lines(change.after) - _lines(change.before)
         elif path.name in ("pyproject.toml", "package.json", "langgraph.json"):
             new = _declared(path.suffix, change.after) - _declared(path.suffix, change.before)
+        elif _change.is_python(change.path):
+            new = _inline(change.after) - _inline(change.before)
         else:
             continue
         for one in sorted(new)[:20]:
@@ -39,6 +47,17 @@ def check(given: GuardInput) -> Iterable[Remark]:
 def _lines(content: bytes | None) -> set[str]:
     lines = (line.partition(" #")[0].strip() for line in _change.text(content).splitlines())
     return {line for line in lines if line and not line.startswith("#")}
+
+
+def _inline(content: bytes | None) -> set[str]:
+    """Lines of the script metadata that installers read from comments (PEP 723)."""
+    found: set[str] = set()
+    is_inside = False
+    for line in _change.text(content).splitlines():
+        starts = line.startswith("# ///") and line.strip() != "# ///"
+        is_inside = line.startswith("#") and (is_inside or starts) and line.strip() != "# ///"
+        found |= {line} if is_inside else set()
+    return found
 
 
 def _declared(suffix: str, content: bytes | None) -> set[str]:
@@ -84,4 +103,7 @@ REFUSED = [
     _given("pyproject.toml", _PROJECT, _PROJECT + '[project.scripts]\na = "a:main"\n'),
     _given("package.json", "{}", '{"dependencies": {"left-pad": "1"}}'),
     _given("Dockerfile", "FROM a\n", "FROM b\n"),
+    _given("Cargo.toml", "[dependencies]\n", '[dependencies]\na = "1"\n'),
+    _given("docker-compose.yml", "a: b\n", "a: c\n"),
+    _given("a.py", "", '# /// script\n# dependencies = ["rich"]\n# ///\n'),
 ]

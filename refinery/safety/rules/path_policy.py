@@ -12,7 +12,10 @@ from refinery.ports import GuardInput
 from refinery.safety.untrusted import hidden_characters
 
 _ANYWHERE = {
-    "git's own file": (".git", "git~[0-9]*", ".gitattributes", ".gitmodules", ".gitconfig"),
+    "git's own file": (
+        ".git", "git~[0-9]*", ".gitattributes", ".gitmodules", ".gitconfig",
+        ".lfsconfig", ".mailmap", ".githooks",
+    ),
     "continuous integration": (
         ".github", ".gitlab", ".gitlab-ci.y*ml", ".circleci", ".travis.y*ml", ".buildkite", ".ci",
         ".drone.y*ml", ".woodpecker*", "jenkinsfile*", "azure-pipelines*", ".azure-pipelines",
@@ -43,12 +46,19 @@ _ANYWHERE = {
     ),
     "code that Python or a build runs by itself": (
         "*.pth", "sitecustomize.py", "usercustomize.py", "setup.py", "_custom_build*",
-        "build_backend*", "hatch_build.py", "*.egg-info", "*.dist-info", "pip.conf", "pip.ini",
+        "build_backend*", "hatch_build.py", "*.egg-info",
+        ".pythonstartup", "pythonstartup.py", "entry_points.txt", ".pdbrc", ".python-version",
+        "*.dist-info", "pip.conf", "pip.ini",
     ),
     "Refinery's own settings and records": ("refinery.toml", ".refinery"),
 }  # fmt: skip
 """Names no patch may touch, at any depth, with what they are; compared without case."""
-_HELD = ("pyproject.toml", "makefile", "justfile", "dockerfile*", "*.sh", "package.json")
+_HELD = (
+    "pyproject.toml", "makefile*", "gnumakefile", "*.mk", "justfile", ".justfile", "dockerfile*",
+    "containerfile*", "*.sh", "*.bat", "*.ps1", "package.json", "tasks.py", "fabfile.py",
+    "taskfile*", "rakefile", "procfile", "docker-compose*", "compose.y*ml", "cmakelists.txt",
+    "meson.build", ".gitignore", ".dockerignore", "langgraph.json", "__main__.py",
+)  # fmt: skip
 """Build files: changes may be right, but a person looks."""
 _MAX_PATH = 1024
 
@@ -129,7 +139,8 @@ REFUSED = [
         ".git/hooks/pre-commit", ".GIT/config", ".g\u200cit/config", "git~1/config",
         ".git./config", ".git /config", ".git::$INDEX_ALLOCATION/config", "\uff0egit/config",
         "sub/.git/config",
-        ".gitattributes", ".github/workflows/ci.yml", "tests/conftest.py", "Conftest.PY",
+        ".gitattributes", ".gitmodules", ".githooks/pre-commit", "sub/Makefile", ".pdbrc",
+        "lib/sitecustomize.py", ".github/workflows/ci.yml", "tests/conftest.py", "Conftest.PY",
         "uv.lock", ".env", ".env.local", "prod.env", ".vscode/settings.json",
         "CLAUDE.md", ".cursorrules",
         "lib/x.pth", "setup.py", "refinery.toml", ".refinery/ledger.jsonl", "pyproject.toml",
