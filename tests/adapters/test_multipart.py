@@ -18,7 +18,7 @@ def body(*parts: tuple[bytes, int | None], usual: bool = True) -> bytes:
     written = []
     for content, error in parts:
         length = b"" if error is None else b"Content-Length: %d\r\n" % (len(content) + error)
-        space = b" " if usual else b""
+        space = b" " if usual else b"\t"
         head = b'--b\r\nContent-Disposition:%sform-data; name="post.1"\r\n' % space
         written.append(head + b"Content-Type: application/json\r\n" + length + b"\r\n" + content)
     return b"\r\n".join((*written, b"--b--\r\n"))
@@ -44,8 +44,6 @@ def test_told_lengths_change_nothing_of_what_is_read(
     quick, slow = body(*lengths), body(*lengths, usual=False)
     if is_cut:
         quick, slow = (whole[: max(0, len(whole) - cut)] for whole in (quick, slow))
-        if quick.count(b"Content-Disposition") != slow.count(b"Content-Disposition"):
-            return
     assert read(quick) == read(slow)
 
 
