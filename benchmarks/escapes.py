@@ -7,8 +7,9 @@
 `held` and `OPEN` say what the attempt came to in a real run of that tier. The last column runs the
 same attempts with no sandbox: there they must be open, else the attempt tests nothing. The tier
 `container` is the user's own container, declared for one process: what it leaves to the container
-is shown, and it does not count as a sandbox. Ends with 1 when a sandboxed tier holds less than
-everything, or an attempt is not open without one.
+is shown, and it does not count as a sandbox. Three attempts are also run in a sandboxed tier with
+the one defence that should hold them taken out: there they must be open. Ends with 1 when a
+sandboxed tier holds less than everything, or a control is not open.
 """
 
 import json
@@ -22,6 +23,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 from refinery.errors import RefusedError
 from refinery.model.trace import Run, Trace
@@ -29,7 +32,15 @@ from refinery.replay.program import Agent, Code
 from refinery.replay.runner import Batch, replay
 from refinery.replay.tape import Tape
 from refinery.safety import sandbox
-from refinery.safety.sandbox import CONTAINER, FULL, KERNEL, UNSANDBOXED, Confinement, Finished
+from refinery.safety.sandbox import (
+    CONTAINER,
+    FULL,
+    KERNEL,
+    UNSANDBOXED,
+    Confinement,
+    Finished,
+    launch,
+)
 from refinery.safety.sandbox.confinement import PROCESSES
 from refinery.safety.sandbox.probe import LEFT_TO_THE_CONTAINER, probe
 from tests.kits.repositories import make_repository
@@ -227,7 +238,7 @@ def _loose(one: Attack) -> str:
 
 
 SPOOF = '''
-import gc, json, os, pathlib, sys
+import gc, json, os, pathlib, re, select
 
 def answer(question):
     """Looks for the nonce wherever it may be and writes results as if it were the harness."""
@@ -240,7 +251,11 @@ def answer(question):
     for thing in gc.get_objects():
         if isinstance(thing, dict) and isinstance(thing.get("nonce"), str):
             found.add(thing["nonce"])
+    if question == "2":
+        select.select([], [], [], 1.0)  # the others are done, nothing writes over the fakes
     for nonce in found:
+        if not re.fullmatch("[0-9a-f]{32}", str(nonce)):
+            continue
         for index in range(3):
             fake = {"nonce": nonce, "status": "ok", "output": "SPOOFED", "error": None,
                     "steps": [], "refused": [], "checks": [{"check": "x", "held": True}]}
@@ -304,6 +319,39 @@ def table() -> dict[str, dict[str, str]]:
     return found
 
 
+def controls() -> dict[str, str]:
+    """What attempts come to where the defence against them is taken out: each must be open."""
+    found: dict[str, str] = {}
+    for tier in SANDBOXED:
+        found[f"{_SPOOF}, one nonce for all ({tier})"] = spoof_with_one_nonce(tier)
+        with mock.patch.object(launch, "FILES", 10**9):
+            found[f"very many files, no limit ({tier})"] = attack(_named("very many files"), tier)
+    found[f"orphan, no sweep ({KERNEL})"] = orphan_without_a_sweep()
+    return found
+
+
+def spoof_with_one_nonce(tier: str) -> str:
+    """The spoof where every case is known by the same nonce."""
+    with mock.patch("refinery.replay.runner.secrets.token_hex", lambda size: "0" * 2 * size):
+        return spoof(tier)
+
+
+def orphan_without_a_sweep() -> str:
+    """The orphan in the tier `kernel` with a launcher that ends nobody but the command."""
+    arranged = launch._arrange
+
+    def unswept(*given: Any) -> tuple[dict[str, Any], list[str]]:
+        config, words = arranged(*given)
+        return {**config, "sweep": False}, words
+
+    with mock.patch.object(launch, "_arrange", unswept):
+        return attack(_named("orphan outlives the command"), KERNEL)
+
+
+def _named(name: str) -> Attack:
+    return next(one for one in ATTACKS if one.name == name)
+
+
 def problems(found: dict[str, dict[str, str]]) -> list[str]:
     """What is wrong with a table; empty when all holds that should and every control is red."""
     wrong = []
@@ -327,7 +375,12 @@ def main() -> int:
     for name, row in found.items():
         cells = "".join(f"{row.get(tier, '-'):>13}" for tier in TIERS)
         print(f"{name[:39]:40}{cells}")
+    without = controls()
+    print("\nwith the defence taken out")
+    for name, state in without.items():
+        print(f"  {name:70} {state}")
     wrong = problems(found)
+    wrong += [f"control: {name} is {state}" for name, state in without.items() if state != OPEN]
     print(f"\n{len(found)} escapes, {len(wrong)} problems")
     for line in wrong:
         print(f"  {line}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import parser_bombs
+from benchmarks import escapes, parser_bombs
 from refinery.safety import sandbox
 from refinery.safety.sandbox import CONTAINER, FULL, KERNEL, Confinement, launch, probe, strongest
 
@@ -35,6 +35,23 @@ def test_bombs_of_every_shape_are_read_or_refused(
         what, name, content = parser_bombs.bomb(number, 3)
         said = parser_bombs._outcome(throw, name, content[:200_000])
         assert not said.startswith("unexpected"), f"{said}: {what}"
+
+
+def test_the_bombs_control_dies_and_is_counted() -> None:
+    assert parser_bombs.control()
+
+
+@pytest.mark.parametrize("tier", [FULL, KERNEL])
+def test_a_case_writes_the_result_of_another_only_if_all_share_a_nonce(tier: str) -> None:
+    assert escapes.spoof(tier) == escapes.HELD
+    assert escapes.spoof_with_one_nonce(tier) == escapes.OPEN
+
+
+def test_an_orphan_outlives_only_a_launcher_that_does_not_sweep() -> None:
+    orphan = escapes._named("orphan outlives the command")
+
+    assert escapes.attack(orphan, KERNEL) == escapes.HELD
+    assert escapes.orphan_without_a_sweep() == escapes.OPEN
 
 
 @pytest.mark.parametrize("tier", [FULL, KERNEL])
