@@ -2,7 +2,8 @@
 
 A room is a package whose every public file is one plug-in: `refinery.adapters` holds
 `langsmith.py`, so `load("adapters", "langsmith")` imports that file and no other. Other
-distributions join a room through an entry point of the group `refinery.<room>`.
+distributions join a room through an entry point of the group `refinery.<room>`, and the user's own
+files through a folder named with `add_folder`.
 """
 
 import ast
@@ -10,7 +11,7 @@ from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
@@ -37,9 +38,39 @@ def _guests(room: str) -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=f"refinery.{room}")}
 
 
+_OWN: dict[str, dict[str, Path]] = {}
+"""Files of the user's own by room and name."""
+
+
+def add_folder(room: str, folder: Path) -> None:
+    """Let the Python files of a folder be plug-ins of a room, in place of those added before.
+
+    They are imported, so the folder must be the user's own. Names that are taken stay with those
+    who have them; files that begin with `_` are left out. A folder that is missing adds nothing.
+    """
+    files = sorted(folder.glob("*.py")) if folder.is_dir() else []
+    taken = {*_files(room), *_guests(room)}
+    _OWN[room] = {
+        path.stem: path
+        for path in files
+        if path.stem not in taken and path.stem.isidentifier() and path.stem[0] != "_"
+    }
+
+
+@cache
+def _load_own(path: Path, changed_ns: int) -> ModuleType:
+    """Import a file of the user's; anew when it was changed."""
+    del changed_ns
+    spec = spec_from_file_location(f"refinery_own_{path.stem}", path)
+    assert spec is not None and spec.loader is not None  # the file ends in .py
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def names(room: str) -> list[str]:
     """Names of all plug-ins in a room, in alphabetical order."""
-    return sorted({*_files(room), *_guests(room)})
+    return sorted({*_files(room), *_guests(room), *_OWN.get(room, ())})
 
 
 def summary(room: str, name: str) -> str:
@@ -67,6 +98,8 @@ def load(room: str, name: str) -> ModuleType:
         if name in _guests(room):
             module: ModuleType = _guests(room)[name].load()
             return module
+        if own := _OWN.get(room, {}).get(name):
+            return _own(own)
     except ModuleNotFoundError as error:
         raise PluginError(
             f"{room}/{name} needs the library {error.name!r}, which is not installed",
@@ -77,6 +110,18 @@ def load(room: str, name: str) -> ModuleType:
         f"no {room} plug-in named {name!r}",
         hint=f"did you mean {close[0]!r}?" if close else f"one of: {', '.join(names(room))}",
     )
+
+
+def _own(path: Path) -> ModuleType:
+    try:
+        return _load_own(path, path.stat().st_mtime_ns)
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"{path} cannot be imported: {type(error).__name__}: {error}",
+            hint="mend the file, or move it elsewhere",
+        ) from error
 
 
 def load_all(room: str) -> dict[str, ModuleType]:

@@ -141,9 +141,9 @@ class Library:
             self._known = self._truth.passages()
         return new
 
-    def teach(self, lessons: Sequence[Passage]) -> None:
-        """Make these the lessons that are told; those of before are forgotten."""
-        if self._truth.replace("lesson", lessons):
+    def teach(self, passages: Sequence[Passage], origin: str = "lesson") -> None:
+        """Make these the passages of an origin; those of before are forgotten."""
+        if self._truth.replace(origin, passages):
             self._release()
             self._known = self._truth.passages()
 

@@ -26,7 +26,8 @@ class Passage:
     arm: str = ""
     """What found it: `lexical`, `vector` or `both`; empty when it was not searched for."""
     origin: str = "guide"
-    """`guide` (ships with Refinery) or `user`."""
+    """`guide` (ships with Refinery), `user` (added), `project` (a file in `.refinery/guides`) or
+    `lesson`."""
 
     @property
     def citation(self) -> str:
@@ -56,11 +57,16 @@ def cut(guide: str, markdown: str, origin: str = "guide") -> list[Passage]:
     return passages
 
 
-def read_guides(folder: Path) -> list[Passage]:
-    """Passages of every markdown file of a folder, by file name."""
+def read_guides(folder: Path, origin: str = "guide") -> list[Passage]:
+    """Passages of every markdown file of a folder, by file name.
+
+    Raises:
+        OSError: a file cannot be read.
+        UnicodeDecodeError: a file is no UTF-8 text.
+    """
     found: list[Passage] = []
     for path in sorted(folder.glob("*.md")):
-        passages = cut(path.stem, path.read_text(encoding="utf-8"))
+        passages = cut(path.stem, path.read_text(encoding="utf-8"), origin)
         found += [passage for passage in passages if passage.heading != SOURCES]
     return found
 

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 LESSONS = "lessons.jsonl"
 """File of the lessons in a `.refinery` folder."""
+PROJECT = "project"
+"""Origin of guides that lie in `.refinery/guides`."""
+OWN_ROOMS = ("detectors", "adapters", "embedders")
+"""Rooms that take files of the user's own from a folder of the same name in `.refinery`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,8 @@ def open_workspace(start: Path | None = None, flags: Mapping[str, Any] | None = 
     """
     resolved = load_settings(start, flags)
     folder = state_folder(start)
+    for room in OWN_ROOMS:
+        plugins.add_folder(room, folder / room)
     store = open_store(resolved.values.store or str(folder / "traces.db"))
     workspace = Workspace(resolved, store, folder)
     from refinery.workflows.spool import drain
@@ -111,14 +117,24 @@ def open_library(workspace: Workspace) -> "Library":
 
     Raises:
         PluginError: no embedder of that name.
+        InputError: a guide of the project's own cannot be read.
     """
     from refinery.knowledge.lessons import Lessons
     from refinery.knowledge.library import Library
+    from refinery.knowledge.passages import read_guides
 
     name, _, option = workspace.settings.values.embedder.partition(":")
     embedder = plugins.load("embedders", name).create(option)
     library = Library(workspace.home / "knowledge", embedder)
     library.teach(Lessons(workspace.home / LESSONS).passages())
+    try:
+        library.teach(read_guides(workspace.home / "guides", PROJECT), PROJECT)
+    except (OSError, UnicodeDecodeError) as error:
+        library.close()
+        raise InputError(
+            f"a guide in {workspace.home / 'guides'} cannot be read: {error}",
+            hint="guides are UTF-8 texts in markdown",
+        ) from error
     return library
 
 
