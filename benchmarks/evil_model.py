@@ -38,6 +38,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, cast
 
+from benchmarks import warm_children
 from refinery.agents import nodes
 from refinery.agents.attempt import Attempt
 from refinery.agents.generator import GeneratorTask, propose
@@ -309,12 +310,15 @@ def proposals(count: int, seed: int) -> Figures:
 
 
 def in_parts(count: int, seed: int) -> Figures:
-    """The same in `JOBS` processes, each with a repository, a server and a seed of its own."""
+    """The same in `JOBS` processes, each with a repository, a server and a seed of its own.
+
+    Few proposals go through fresh interpreters, many through forks (see `warm_children`).
+    """
     shares = [count // JOBS + (part < count % JOBS) for part in range(JOBS)]
     if count < _WORTH_PARTS:
         return proposals(count, seed)
     with ProcessPoolExecutor(JOBS, get_context("spawn")) as pool:
-        parts = pool.map(proposals, shares, [seed * 1000 + part for part in range(JOBS)])
+        parts = pool.map(_warm_proposals, shares, [seed * 1000 + part for part in range(JOBS)])
         total = Figures()
         for part in parts:
             total.outcomes.update(part.outcomes)
@@ -323,6 +327,11 @@ def in_parts(count: int, seed: int) -> Figures:
             total.commands += part.commands
             total.crashes += part.crashes
     return total
+
+
+def _warm_proposals(count: int, seed: int) -> Figures:
+    with warm_children.used():
+        return proposals(count, seed)
 
 
 def _trace() -> Any:

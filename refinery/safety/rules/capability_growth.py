@@ -24,6 +24,13 @@ _SAFEGUARD = re.compile(
 """Names of things whose disappearance is looked at by a person."""
 
 
+_LIMITS = (
+    "timeout", "request_timeout", "recursion_limit", "max_iterations", "max_execution_time",
+    "rate_limiter", "middleware", "guardrails", "interrupt_before", "interrupt_after", "verify",
+)  # fmt: skip
+"""Arguments that bound a call; one that goes, or becomes None, is looked at by a person."""
+
+
 def check(given: GuardInput) -> Iterable[Remark]:
     """Remarks on each file that gains a capability or loses a call that sounds like a safeguard.
 
@@ -65,6 +72,8 @@ def _python(change: FileChange) -> Iterable[Remark]:
     lost = [one for one in sorted(had - has) if _SAFEGUARD.search(one.partition("(")[0])]
     for capability in lost[:_SHOWN]:
         yield _remark(f"loses what may be a safeguard: {capability[:300]}", change.path)
+    for name in sorted(_limits(before) - _limits(after))[:_SHOWN]:
+        yield _remark(f"loses a limit: {name}", change.path)
     if _constant_conditions(after) - _constant_conditions(before):
         yield _remark("a condition always has the same answer", change.path)
 
@@ -85,6 +94,17 @@ def _rebound(tree: ast.Module) -> Counter[str]:
         found.update(f"rebinds {name}" for name in names & known)
         known |= names if hasattr(node, "name") else set()
     return found
+
+
+def _limits(tree: ast.Module) -> Counter[str]:
+    """Arguments that bound a call, by name; None bounds nothing."""
+    words = (node for node in ast.walk(tree) if isinstance(node, ast.keyword))
+    return Counter(
+        word.arg
+        for word in words
+        if word.arg in _LIMITS
+        and not (isinstance(word.value, ast.Constant) and word.value.value is None)
+    )
 
 
 def _constant_conditions(tree: ast.Module) -> Counter[str]:
@@ -167,6 +187,8 @@ REFUSED = [
     _with("question, k", "question: os.system('id'), k"),
     _with("def find", "@client\ndef find"),
     _with("httpx.Client()", "httpx.Client(verify=False)"),
+    GuardInput((FileChange("a.py", b"x = f(timeout=3)\n", b"x = f()\n"),), Path("/")),
+    GuardInput((FileChange("a.py", b"x = f(timeout=3)\n", b"x = f(timeout=None)\n"),), Path("/")),
     _with("def clean():", "def clean():\n    global PROMPT\n    PROMPT = 'x'"),
     _with("def clean():", "def clean():\n    os.environ['A'] = 'b'"),
     _with("def clean():", "def clean():\n    client.headers = {}"),
