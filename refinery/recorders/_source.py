@@ -14,7 +14,7 @@ import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType, FrameType, FunctionType, MethodType
 from typing import Any
 
 from refinery.model.trace import CodeReference
@@ -36,6 +36,13 @@ _STANDARD = tuple(
 )
 
 
+_MOST_KNOWN = 4096
+_FUNCTIONS = (FunctionType, MethodType)
+_managers: dict[CodeType, bool] = {}
+_of_libraries: set[tuple[type, str]] = set()
+"""Classes, and kinds of runs, behind whose methods is no function of the user's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """The function or method a run executes, not yet described."""
@@ -53,7 +60,7 @@ def owner() -> Any:
     for _ in range(_FRAMES):
         if frame is None:
             return None
-        if not str(frame.f_globals.get("__name__", "")).startswith(_MANAGERS):
+        if not _is_manager(frame):
             found = frame.f_locals.get("self")
             if found is not None or not frame.f_code.co_name.startswith("<"):
                 return found  # a comprehension has no `self`: its method is the next frame
@@ -61,8 +68,41 @@ def owner() -> Any:
     return None
 
 
+def _is_manager(frame: FrameType) -> bool:
+    """Whether a frame is of LangChain's callback manager, or ours."""
+    code = frame.f_code
+    known = _managers.get(code)
+    if known is None:
+        known = str(frame.f_globals.get("__name__", "")).startswith(_MANAGERS)
+        if len(_managers) < _MOST_KNOWN:
+            _managers[code] = known
+    return known
+
+
 def subject_of(runs: Any, kind: str) -> Subject | None:
     """The user's function behind a runnable, a tool, a retriever or a plain function."""
+    cls = type(runs)
+    own = getattr(runs, "__dict__", None)
+    if (cls, kind) in _of_libraries and own is not None and own.keys().isdisjoint(_HELD):
+        return None
+    found = _found(runs, kind)
+    if found is None and _is_told_by_class(cls, kind):
+        if len(_of_libraries) >= _MOST_KNOWN:
+            _of_libraries.clear()
+        _of_libraries.add((cls, kind))
+    return found
+
+
+def _is_told_by_class(cls: type, kind: str) -> bool:
+    """Whether an object of a class, unless it holds a function itself, runs methods only."""
+    if cls in _FUNCTIONS or cls.__module__.startswith("langgraph."):
+        return False
+    known = _class_names(cls)
+    named = (name for name in (*_HELD, *_METHODS.get(kind, ())) if name in known)
+    return all(type(getattr(cls, name, None)) is FunctionType for name in named)
+
+
+def _found(runs: Any, kind: str) -> Subject | None:
     for candidate in _candidates(runs, kind):
         function = _bare(candidate)
         code = getattr(function, "__code__", None)
