@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import logging
 import os
 import signal
@@ -48,7 +49,18 @@ def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         config = uvicorn_config(create_app(settings), settings)
         server = _Server(config, lambda: announce(_url(settings.host, listener)))
+        _calm_collector()
         asyncio.run(server.serve(sockets=[listener]))
+
+
+def _calm_collector() -> None:
+    """Have Python look for cycles less often.
+
+    A batch of runs is thousands of containers that live until they are committed, and none is
+    part of a cycle: looking at them again and again costs a tenth of reading them.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 @contextmanager

@@ -39,17 +39,22 @@ def corrupt(home: Path) -> None:
 _HELD: list[sqlite3.Connection] = []
 
 
-def outputs(home: Path, **variables: str) -> list[tuple[int, str]]:
-    """What a graph, a pipeline and a tree of functions print, and how they end."""
-    with ModelServer(Refusing()) as server:
-        graph = run(["-c", GRAPH, server.url + "/v1"], home, **variables)
-    others = [
+def outputs(home: Path, *, graph: bool = False, **variables: str) -> list[tuple[int, str]]:
+    """What a pipeline and a tree of functions print, and how they end; then a graph, if asked.
+
+    The graph takes ten times as long, most of it to import LangChain, and meets the broken store
+    in the same sink: one kind of breakage is enough for it.
+    """
+    ended = [
         run([str(EXAMPLES / name)], home, **variables)
         for name in ("xray_pipeline.py", "instrumented_functions.py")
     ]
-    for done in (graph, *others):
+    if graph:
+        with ModelServer(Refusing()) as server:
+            ended.append(run(["-c", GRAPH, server.url + "/v1"], home, **variables))
+    for done in ended:
         assert "Traceback" not in done.stderr, done.stderr
-    return [(done.returncode, done.stdout) for done in (graph, *others)]
+    return [(done.returncode, done.stdout) for done in ended]
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +71,13 @@ def test_programs_work_with_a_broken_store(
     break_store(home)
 
     try:
-        assert outputs(home) == plain
+        is_sink_broken = break_store is unwritable
+        expected = [*plain, (0, "It is sunny.\n")] if is_sink_broken else plain
+        assert outputs(home, graph=is_sink_broken) == expected
     finally:
         while _HELD:
             _HELD.pop().close()
-    assert [status for status, _ in plain] == [0, 0, 0]
-    assert plain[0][1] == "It is sunny.\n"
+    assert [status for status, _ in plain] == [0, 0]
 
 
 @contextmanager
