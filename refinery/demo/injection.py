@@ -157,6 +157,7 @@ def _attempt(
         ends = Counter({f"refused: {type(error).__name__}": 1})
     else:
         ends = _ends(outcome)
+    workspace.store.delete_traces([trace.trace_id])  # or the next fix would replay it as well
     seen.ends.update(ends)
     counted.update(ends)
 
