@@ -8,7 +8,8 @@ A bomb is a text of a hostile shape (deep nesting, huge lines, NULs, broken enco
 aliases, tables of tables, patterns that backtrack) at a random size, in a file of a random kind.
 Each goes through what reads such text in our own process: the importers of traces, the decoder of
 runs, checks, expectations, redaction, the text for a judge. Each also goes, as the content of a
-file, through the editor and the guard, which parse in processes of their own.
+file, through the editor and the guard, which parse in processes of their own (see
+`warm_children`).
 
 A worker handles a few bombs and says so one by one; one that ends without saying so is a death,
 and the bomb it was at is named. Slow is more than `SLOW_S` seconds for one bomb in one reader. The
@@ -27,6 +28,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from benchmarks import warm_children
 from refinery.agents.expectation import read
 from refinery.agents.judge import as_text
 from refinery.codebase import editor
@@ -174,7 +176,8 @@ def readers(folder: Path) -> dict[str, Callable[[str, bytes], None]]:
 
 def work(first: int, last: int, seed: int) -> None:
     """Throw some bombs and print a line before and after each."""
-    with tempfile.TemporaryDirectory(prefix="refinery-bombs-") as folder:
+    temporary = tempfile.TemporaryDirectory(prefix="refinery-bombs-")
+    with temporary as folder, warm_children.used():
         every = readers(Path(folder))
         for number in range(first, last):
             _throw(every, *bomb(number, seed))
