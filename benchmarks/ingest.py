@@ -13,7 +13,6 @@ import json
 import os
 import random
 import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -21,7 +20,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +37,7 @@ from tests.server.collector import collector
 TRACE_SPANS = 10
 CONNECTIONS = 2
 ROUNDS = 3
+Plan = tuple[int, int]
 WORDS = (
     *("order", "refund", "parcel", "invoice", "customer", "shipping", "address", "please"),
     *("could", "kindly", "the", "a", "and", "for", "with", "status", "late", "broken", "return"),
@@ -270,31 +270,30 @@ def mlflow(folder: Path) -> Iterator[Target]:
 SERVERS = {"mlflow": mlflow, "phoenix": phoenix, "refinery": refinery}
 
 
-def rounds(target: Target, make: Callable[[int], Request], spans: int, requests: int) -> float:
-    """Median of several rounds, after one that warms up."""
-    measure(target, [make(spans) for _ in range(CONNECTIONS * 2)])
-    return statistics.median(
-        measure(target, [make(spans) for _ in range(requests)]) for _ in range(ROUNDS)
-    )
+def measured(target: Target, figures: dict[tuple[str, str], list[float]], plan: Plan) -> None:
+    """One round of a server, of each kind and size."""
+    for size, number in zip((100, 1), plan, strict=True):
+        for kind, make in (("otlp", otlp), ("langsmith", langsmith)):
+            if kind == "otlp" or target.name == "refinery":
+                rate = measure(target, [make(size) for _ in range(number)])
+                figures.setdefault((target.name, f"{kind} x{size}"), []).append(rate)
 
 
 def main() -> None:
-    """Measure all, and print a line each with the ratio to ours."""
-    figures: dict[tuple[str, str], float] = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        for open_target, requests in (
-            (mlflow, (20, 40)),
-            (phoenix, (10, 60)),
-            (refinery, (60, 400)),
-        ):
-            folder = Path(scratch) / open_target.__name__
+    """Measure all in turns, and print a line each with the ratio to ours."""
+    rounds: dict[tuple[str, str], list[float]] = {}
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
+        targets = []
+        for name, plan in PLANS:
+            folder = Path(scratch) / name
             folder.mkdir()
-            with open_target(folder) as target:
-                for size, number in zip((100, 1), requests, strict=True):
-                    figures[target.name, f"otlp x{size}"] = rounds(target, otlp, size, number)
-                    if target.name == "refinery":
-                        rate = rounds(target, langsmith, size, number)
-                        figures[target.name, f"langsmith x{size}"] = rate
+            target = stack.enter_context(SERVERS[name](folder))
+            targets.append((target, plan))
+            measured(target, {}, (CONNECTIONS * 2, CONNECTIONS * 2))
+        for _ in range(ROUNDS):  # in turns: what else the machine does hits all of them
+            for target, plan in targets:
+                measured(target, rounds, plan)
+    figures = {key: statistics.median(rates) for key, rates in rounds.items()}
     print("spans a second until they can be read")
     for (name, what), rate in figures.items():
         told = f"{name:9} {what:15} {rate:9,.0f}"
@@ -305,4 +304,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
