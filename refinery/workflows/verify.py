@@ -1,5 +1,6 @@
 """Executes the proof of a change again, from its receipt, without a key and without a network."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,9 @@ from refinery.workflows.receipt import ProvenCase, Receipt
 from refinery.workflows.wiring import Workspace
 
 TRAILER, RECEIPT = "Refinery-Change", "Refinery-Receipt"
+
+_NAMED = re.compile(rf"^{RECEIPT}: [^\n]*\n", re.MULTILINE)
+"""The line of a commit message that names its receipt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +150,12 @@ def _said(repository: Repository, commit: str) -> str:
     """What a commit object says beside its tree, its parent and the receipt it names."""
     head, _, message = (
         repository.git.run("cat-file", "commit", commit)
-        .decode("utf-8", "replace")
+        .decode("utf-8", "surrogateescape")
         .partition("\n\n")
     )
-    kept = [line for line in head.splitlines() if not line.startswith(("tree ", "parent "))]
-    lines = message.splitlines(keepends=True)
-    rest = "".join(line for line in lines if not line.startswith(f"{RECEIPT}: "))
-    return "\n".join(kept) + "\n\n" + rest
+    # Lines end in a newline and nothing else: `splitlines` would take a flipped bit for another.
+    kept = [line for line in head.split("\n") if not line.startswith(("tree ", "parent "))]
+    return "\n".join(kept) + "\n\n" + _NAMED.sub("", message, count=1)
 
 
 def _traces(held: Receipt) -> Step:
