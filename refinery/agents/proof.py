@@ -15,7 +15,7 @@ from refinery.codebase.scan import SourceTree
 from refinery.detectors import observe
 from refinery.model.patch import FileChange, Patch
 from refinery.model.trace import Trace
-from refinery.model.verdict import GuardReport, Outcome, Trial
+from refinery.model.verdict import GuardReport, Outcome, Trial, Verdict
 from refinery.replay import affected, arms, checks, configure, spending
 from refinery.replay.cases import Case, TrialRequest
 from refinery.replay.judging import HELPFUL, NO_OP, UNPATCHED
@@ -28,6 +28,7 @@ from refinery.settings import Settings
 
 AT_ONCE = 2
 """Trials that run side by side; each replays in a process of its own."""
+NOT_NEEDED = "not tried: a likelier fix was proven first"
 AFFECTED_SHARE = 8
 """One of so many replays of a trial may go to each arm's traces that a patch can change."""
 SPLIT_FROM = 4
@@ -83,10 +84,7 @@ def run(proof: Proof, attempts: Sequence[Attempt]) -> Proven:
         f"replaying {len(shared.failing)} failing and {len(shared.controls)} passing traces "
         f"without a patch (sandbox: {shared.agent.tier})"
     )
-    base = baseline(shared)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        tried = list(pool.map(lambda attempt: _try(proof, shared, base, attempt), provable))
-    tried = _settle(proof, whole, base, tried)
+    tried = _tried(proof, whole, baseline(shared), provable)
     by_name = {attempt.hypothesis.hypothesis_id: attempt for attempt in tried}
     done = tuple(by_name.get(a.hypothesis.hypothesis_id, a) for a in attempts)
     asked = shared.agent.upstream
@@ -96,6 +94,29 @@ def run(proof: Proof, attempts: Sequence[Attempt]) -> Proven:
         else None
     )
     return Proven(done, log.exchanges if log else ())
+
+
+def _tried(
+    proof: Proof, whole: TrialRequest, base: Baseline, provable: Sequence[Attempt]
+) -> list[Attempt]:
+    """Try the attempts by rank, a few at a time, until one is proven: none below could win."""
+    shared = replace(whole, held_out=(), held_controls=())
+    done: list[Attempt] = []
+    waiting = list(provable)
+    while waiting:
+        batch, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            done += pool.map(lambda attempt: _try(proof, shared, base, attempt), batch)
+        if not waiting or any(_is_proven(attempt) for attempt in done):
+            done = _settle(proof, whole, base, done)
+        if any(_is_proven(attempt) for attempt in done):
+            break
+    return [*done, *(replace(attempt, problem=NOT_NEEDED) for attempt in waiting)]
+
+
+def _is_proven(attempt: Attempt) -> bool:
+    is_fixed = attempt.trial is not None and attempt.trial.verdict is Verdict.FIXED
+    return is_fixed and attempt.guard is not None and attempt.guard.outcome is Outcome.ALLOW
 
 
 def _try(proof: Proof, shared: TrialRequest, base: Baseline, attempt: Attempt) -> Attempt:
