@@ -67,7 +67,7 @@ def test_two_strategies_are_tried_and_nothing_is_written_when_declined(shop: Sho
 
     document = json.loads(json.dumps(to_document(outcome)))
     assert {h["strategy"] for h in document["hypotheses"]} >= {"retrieval", "prompt"}
-    assert all(h["verdict"] for h in document["hypotheses"])
+    assert sum(h["verdict"] is not None for h in document["hypotheses"]) >= 2
     assert document["engine"] == "detectors"
     assert document["trial"]["sandbox"] in ("full", "kernel")
     assert document["change"] is None
