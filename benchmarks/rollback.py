@@ -246,7 +246,9 @@ def edit_at_random(folder: Path, chance: random.Random) -> tuple[str, str]:
         edit = kind(mark, chance)
         now = agent.read_bytes().decode()
         edited, same = edit(now), edit(wanted)
-        if _parses(edited) and _parses(same):
+        # Laid out otherwise, one of the two may not have the place: then nobody typed the mark.
+        is_same_edit = edited.count(mark) == same.count(mark)
+        if is_same_edit and _parses(edited) and _parses(same):
             kinds.append(kind.__name__)
             agent.write_bytes(edited.encode())
             wanted = same
