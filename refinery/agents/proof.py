@@ -84,7 +84,7 @@ def run(proof: Proof, attempts: Sequence[Attempt]) -> Proven:
         f"replaying {len(shared.failing)} failing and {len(shared.controls)} passing traces "
         f"without a patch (sandbox: {shared.agent.tier})"
     )
-    tried = _tried(proof, whole, baseline(shared), provable)
+    tried = _tried(proof, whole, shared, provable)
     by_name = {attempt.hypothesis.hypothesis_id: attempt for attempt in tried}
     done = tuple(by_name.get(a.hypothesis.hypothesis_id, a) for a in attempts)
     asked = shared.agent.upstream
@@ -97,10 +97,10 @@ def run(proof: Proof, attempts: Sequence[Attempt]) -> Proven:
 
 
 def _tried(
-    proof: Proof, whole: TrialRequest, base: Baseline, provable: Sequence[Attempt]
+    proof: Proof, whole: TrialRequest, shared: TrialRequest, provable: Sequence[Attempt]
 ) -> list[Attempt]:
     """Try the attempts by rank, a few at a time, until one is proven: none below could win."""
-    shared = replace(whole, held_out=(), held_controls=())
+    base = baseline(shared)
     done: list[Attempt] = []
     waiting = list(provable)
     while waiting:

@@ -5,12 +5,11 @@ The log is a JSON line an event: `{"event": "learnt", "lesson": {…}}`, `{"even
 read (a process was killed while writing) is left out.
 """
 
-import json
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from refinery import home
 from refinery.errors import InputError
 from refinery.knowledge.passages import Passage
 from refinery.model.codec import decode, encode
@@ -54,7 +53,7 @@ class Lessons:
     def all(self) -> list[Lesson]:
         """Every lesson in its present state, oldest first."""
         found: dict[str, Lesson] = {}
-        for event in self._events():
+        for event in home.read_lines(self.path):
             _apply(found, event)
         return list(found.values())
 
@@ -62,27 +61,9 @@ class Lessons:
         """Lessons that have not expired, as passages."""
         return [as_passage(lesson) for lesson in self.all() if not lesson.is_expired]
 
-    def _events(self) -> Iterator[dict[str, Json]]:
-        if not self.path.is_file():
-            return
-        with self.path.open("rb") as lines:
-            for line in lines:
-                try:
-                    event = json.loads(line)
-                except ValueError:
-                    continue
-                if isinstance(event, dict):
-                    yield event
-
     def _append(self, event: dict[str, Json]) -> None:
-        line = json.dumps(event, separators=(",", ":")) + "\n"
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            try:
-                os.write(handle, line.encode())
-            finally:
-                os.close(handle)
+            home.append_line(self.path, event)
         except OSError as error:
             raise InputError(
                 f"lessons cannot be kept in {self.path}: {error}",

@@ -1,10 +1,9 @@
 """The log of model calls: one JSON line each, without their content."""
 
-import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from refinery import home
 from refinery.errors import InputError
 
 CACHED, NOT_CACHED = "cached", "not cached"
@@ -41,14 +40,8 @@ def append(log: Path | None, call: Call) -> None:
     """
     if log is None:
         return
-    line = json.dumps(asdict(call), separators=(",", ":")) + "\n"
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            os.write(handle, line.encode())
-        finally:
-            os.close(handle)
+        home.append_line(log, asdict(call))
     except OSError as error:
         raise InputError(
             f"the log of model calls cannot be written: {error}",

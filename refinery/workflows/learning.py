@@ -1,19 +1,17 @@
 """Keeps what a fix taught: a lesson for the next one, and a record for the statistics."""
 
-import json
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from refinery import clock
+from refinery import home as folders
 from refinery.agents.attempt import Attempt
 from refinery.errors import InputError
 from refinery.knowledge.lessons import Lessons, cited_in
 from refinery.model.codec import decode, encode
 from refinery.model.lesson import Lesson, LessonOutcome
-from refinery.model.trace import Json
 from refinery.safety.untrusted import visible
 from refinery.workflows.fix_outcome import FixOutcome
 from refinery.workflows.wiring import LESSONS, Workspace
@@ -151,24 +149,14 @@ def _tried(attempt: Attempt) -> Tried:
 
 
 def _read(path: Path) -> Iterator[FixRecord]:
-    if not path.is_file():
-        return
-    for line in path.read_bytes().splitlines():
-        try:
-            value: Json = json.loads(line)
+    for value in folders.read_lines(path):
+        with suppress(ValueError):
             yield decode(FixRecord, value)
-        except ValueError:
-            continue
 
 
 def _append(path: Path, record: FixRecord) -> None:
-    line = json.dumps(encode(record), separators=(",", ":")) + "\n"
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            os.write(handle, line.encode())
-        finally:
-            os.close(handle)
+        folders.append_line(path, encode(record))
     except OSError as error:
         raise InputError(
             f"the record of this fix cannot be written to {path}: {error}",

@@ -4,7 +4,6 @@ Every figure comes from files of this project: `fixes.jsonl` (one line a session
 `model-calls.jsonl`. A rate is None when nothing was counted, never 0.
 """
 
-import json
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from refinery import home
 from refinery.llm.calls import CACHED, NOT_CACHED
 from refinery.model.lesson import LessonOutcome
 from refinery.model.trace import Json
@@ -225,8 +225,8 @@ def _spread(values: Sequence[float]) -> tuple[float, float] | None:
     return statistics.median(values), statistics.quantiles(values, n=10, method="inclusive")[-1]
 
 
-def _lessons(home: Path) -> dict[str, int]:
-    kept = lessons_of(home).all()
+def _lessons(folder: Path) -> dict[str, int]:
+    kept = lessons_of(folder).all()
     counted = Counter(lesson.outcome.value for lesson in kept)
     found = {outcome.value: counted[outcome.value] for outcome in LessonOutcome}
     return {**found, "expired": sum(lesson.is_expired for lesson in kept)}
@@ -243,13 +243,6 @@ def _whole(value: Json) -> int:
 def _calls(path: Path) -> Iterator[dict[str, Json]]:
     """Lines of the call log that can be read."""
     wanted = ("time_ns", "model", "purpose", "input_tokens", "output_tokens", "cost_usd")
-    if not path.is_file():
-        return
-    with path.open("rb") as lines:
-        for line in lines:
-            try:
-                call = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(call, dict) and all(key in call for key in wanted):
-                yield {"outcome": "ok", "duration_s": None, **call}
+    for call in home.read_lines(path):
+        if all(key in call for key in wanted):
+            yield {"outcome": "ok", "duration_s": None, **call}
