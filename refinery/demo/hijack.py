@@ -12,13 +12,12 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from refinery.demo import model
 from refinery.model.trace import Json, Usage
-from refinery.replay.wire import ModelReply, ModelRequest, parse_request, render
+from refinery.replay.wire import ModelReply, ModelRequest
 
-MAX_BODY_BYTES = 16 << 20
 _FINDING = re.compile(r'"findings"')
 
 
@@ -91,17 +90,9 @@ class Hijacked:
 @contextmanager
 def serve() -> Iterator[Hijacked]:
     """Serve the model on a free port of the loopback interface; its goal may be changed."""
-    model = Hijacked()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(model))
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, name="hijacked-model", daemon=True)
-    thread.start()
-    model.url = f"http://127.0.0.1:{server.server_port}/v1"
-    try:
-        yield model
-    finally:
-        server.shutdown()
-        server.server_close()
+    hijacked = Hijacked()
+    with model.serve(hijacked.answer) as hijacked.url:
+        yield hijacked
 
 
 def _pairs(arguments: Json) -> list[dict[str, Json]]:
@@ -111,25 +102,3 @@ def _pairs(arguments: Json) -> list[dict[str, Json]]:
         {"name": name, "value": value if isinstance(value, str) else json.dumps(value)}
         for name, value in arguments.items()
     ]
-
-
-def _handler(model: Hijacked) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(min(length, MAX_BODY_BYTES)))
-            request = parse_request(self.path, body)
-            content_type, chunks = render(request, model.answer(request))
-            content = b"".join(chunks)
-            self.send_response(200)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing: the terminal belongs to the table."""
-
-    return Handler

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -12,18 +12,22 @@ from refinery.model.trace import Usage
 from refinery.replay.wire import ModelReply, ModelRequest, api_of, parse_request, render
 from refinery.replay.wire import render_error as error_body
 
+Answer = Callable[[ModelRequest], ModelReply]
 MAX_BODY_BYTES = 4 << 20
 """Larger requests are refused; the demo's are a few kilobytes."""
 
 
 @contextmanager
-def serve() -> Iterator[str]:
-    """Serve the scripted model on a free port of the loopback interface.
+def serve(answer: Answer | None = None) -> Iterator[str]:
+    """Serve a scripted model on a free port of the loopback interface.
+
+    Args:
+        answer: answers each request; None: `reply`.
 
     Yields:
         The base URL as `OPENAI_BASE_URL` wants it, e.g. `http://127.0.0.1:40213/v1`.
     """
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(answer or reply))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, name="scripted-model", daemon=True)
     thread.start()
@@ -48,34 +52,37 @@ def reply(request: ModelRequest) -> ModelReply:
     )
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+def _handler(answer: Answer) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
 
-    def do_POST(self) -> None:
-        """Answer a model call."""
-        length = int(self.headers.get("Content-Length") or 0)
-        if not 0 < length <= MAX_BODY_BYTES:
-            self._refuse("the body is empty or too large")
-            return
-        try:
-            request = parse_request(self.path, json.loads(self.rfile.read(length)))
-        except (InputError, ValueError, RecursionError) as error:
-            self._refuse(str(error))
-            return
-        content_type, chunks = render(request, reply(request))
-        self._send(200, content_type, b"".join(chunks))
+        def do_POST(self) -> None:
+            """Answer a model call."""
+            length = int(self.headers.get("Content-Length") or 0)
+            if not 0 < length <= MAX_BODY_BYTES:
+                self._refuse("the body is empty or too large")
+                return
+            try:
+                request = parse_request(self.path, json.loads(self.rfile.read(length)))
+            except (InputError, ValueError, RecursionError) as error:
+                self._refuse(str(error))
+                return
+            content_type, chunks = render(request, answer(request))
+            self._send(200, content_type, b"".join(chunks))
 
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: the terminal belongs to the demo's story."""
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing: the terminal belongs to the demo's story."""
 
-    def _refuse(self, message: str) -> None:
-        self.close_connection = True
-        body = error_body(api_of(self.path), 400, "invalid_request_error", message)
-        self._send(400, "application/json", body)
+        def _refuse(self, message: str) -> None:
+            self.close_connection = True
+            body = error_body(api_of(self.path), 400, "invalid_request_error", message)
+            self._send(400, "application/json", body)
 
-    def _send(self, status: int, content_type: str, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        def _send(self, status: int, content_type: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    return Handler
