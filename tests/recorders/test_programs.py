@@ -77,7 +77,11 @@ def test_an_xray_pipeline_is_shown_whole(tmp_path: Path) -> None:
     listed = shown(home, "traces")["traces"]
     document = shown(home, "show", listed[-1]["trace_id"])
 
-    assert [item["name"] for item in listed] == ["competitor selection"] * 2
+    assert [(item["name"], item["status"]) for item in listed] == [
+        ("competitor selection", "error"),
+        ("competitor selection", "ok"),
+        ("competitor selection", "ok"),
+    ]
     assert tree(document) == {
         ("competitor selection", None, "ok"): 1,
         ("generate keywords", "competitor selection", "ok"): 1,
@@ -85,11 +89,15 @@ def test_an_xray_pipeline_is_shown_whole(tmp_path: Path) -> None:
         ("filter and rank", "competitor selection", "ok"): 1,
     }
     root, keywords, search, ranked = document["runs"]
-    assert root["inputs"] == {"noun": "bottle", "price": 24.0}
+    assert root["inputs"] == {"kind": "bottle", "price": 24.0}
     assert root["metadata"]["seed"] == 7
     assert (keywords["model_requested"], keywords["usage"]["total"]) == ("example-model", 42)
     assert len(ranked["evaluations"]) == search["outputs"]["found"]
     assert {True, False} == {item["qualified"] for item in ranked["evaluations"]}
+    unpriced = next(e for e in ranked["evaluations"] if e["item"]["price"] is None)
+    assert unpriced["filters"]["price"] == {"passed": False, "detail": "is missing"}
+    empty = shown(home, "show", listed[0]["trace_id"])
+    assert empty["runs"][-1]["error"]["type"] == "LookupError"
     assert "qualify" in ranked["reasoning"]
     page = run(["-m", "refinery", "show", root["trace_id"], "--run", ranked["run_id"]], home)
     assert ranked["reasoning"] in page.stdout
