@@ -1,0 +1,84 @@
+/** Numbers, times and texts as people read them; "–" for what is not known. */
+
+export const UNKNOWN = "–";
+const NUMBER = new Intl.NumberFormat("en-GB");
+const COMPACT = new Intl.NumberFormat("en-GB", { notation: "compact", maximumFractionDigits: 1 });
+const DAY = new Intl.DateTimeFormat("en-GB", { day: "2-digit", month: "short" });
+const YEAR = new Intl.DateTimeFormat("en-GB", { day: "2-digit", month: "short", year: "numeric" });
+const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+
+const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
+
+/** A whole number with separators: `12,345`. */
+export const count = (value) => (isNumber(value) ? NUMBER.format(value) : UNKNOWN);
+
+/** A number in little room: `12.3k`. */
+export const compact = (value) => (isNumber(value) ? COMPACT.format(value).toLowerCase() : UNKNOWN);
+
+/** Milliseconds as `0.4 ms`, `320 ms`, `1.24 s`, `3 min 05 s`, `2 h 10 min`. */
+export function duration(ms) {
+  if (!isNumber(ms)) return UNKNOWN;
+  if (ms < 1) return `${ms === 0 ? 0 : ms.toFixed(2)} ms`;
+  if (ms < 1000) return `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
+  if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
+  const seconds = Math.round(ms / 1000);
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${String(seconds % 60).padStart(2, "0")} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+}
+
+/** US dollars, with as many digits as small sums need. */
+export function cost(usd) {
+  const value = typeof usd === "string" ? Number(usd) : usd;
+  if (!isNumber(value)) return UNKNOWN;
+  if (value === 0) return "$0";
+  if (value < 0.0001) return "< $0.0001";
+  return `$${value.toFixed(value < 0.01 ? 4 : value < 1 ? 3 : 2)}`;
+}
+
+/** Bytes as `312 B`, `4.2 kB`, `10.0 MB`. */
+export function bytes(value) {
+  if (!isNumber(value)) return UNKNOWN;
+  if (value < 1000) return `${value} B`;
+  if (value < 1e6) return `${(value / 1e3).toFixed(1)} kB`;
+  return `${(value / 1e6).toFixed(1)} MB`;
+}
+
+/** A share of 1 as per cent: `12.5 %`. */
+export function percent(value) {
+  if (!isNumber(value)) return UNKNOWN;
+  const points = value * 100;
+  return `${points === 0 || points >= 10 ? Math.round(points) : points.toFixed(1)} %`;
+}
+
+/** A moment in local time: the clock today, day and clock this year, else the year too. */
+export function moment(ms, now = Date.now()) {
+  if (!isNumber(ms)) return UNKNOWN;
+  const then = new Date(ms);
+  const today = new Date(now);
+  if (Number.isNaN(then.getTime())) return UNKNOWN;
+  if (then.toDateString() === today.toDateString()) return CLOCK.format(then);
+  const day = then.getFullYear() === today.getFullYear() ? DAY.format(then) : YEAR.format(then);
+  return `${day}, ${CLOCK.format(then)}`;
+}
+
+/** How long ago, in one unit: `5 s`, `3 min`, `2 h`, `4 d`. */
+export function ago(ms, now = Date.now()) {
+  if (!isNumber(ms)) return UNKNOWN;
+  const seconds = Math.max(0, Math.round((now - ms) / 1000));
+  if (seconds < 60) return `${seconds} s ago`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ago`;
+  return `${Math.floor(seconds / 86_400)} d ago`;
+}
+
+/** The moment in full, for titles and `datetime`: ISO 8601, UTC. */
+export function iso(ms) {
+  const then = new Date(isNumber(ms) ? ms : NaN);
+  return Number.isNaN(then.getTime()) ? "" : then.toISOString();
+}
+
+/** The first characters of an id, enough to tell it from its neighbours. */
+export const shortId = (id) => (id.length > 12 ? id.slice(0, 8) : id);
+
+/** `1 run`, `2 runs`. */
+export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
