@@ -30,6 +30,11 @@ class TraceFilter:
     """Words that must occur somewhere in the trace (full-text search)."""
     label: str | None = None
     limit: int = 100
+    after: tuple[int | None, str] | None = None
+    """`start_ns` and `trace_id` of the last trace of the page before; None: the first page.
+
+    Pages neither overlap nor skip; when that trace is gone, those of the very same start may
+    come twice."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
-"""Puts the collector together: the gate, the routes of each protocol, the store, its writer.
+"""Puts the server together: the gate, each protocol's routes, our API, the pages, the store.
 
 Paths are brought to one form before routing (`paths.plain`), so every route is declared once:
 LangSmith's v1 API without a prefix (`/runs/query`), its v2 API as `/api/v2/…`, OpenTelemetry's
-as `/v1/traces`, `/v1/logs` and `/v1/metrics`.
+as `/v1/traces`, `/v1/logs` and `/v1/metrics`, our own API as `/refinery/v1/…`.
 """
 
 from collections.abc import AsyncIterator
@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 import anyio.to_thread
 from fastapi import FastAPI
 
-from refinery.server import security, spooling
+from refinery.server import pages, security, spooling, tokens
+from refinery.server.api.assembly import create_api
 from refinery.server.body import Memory
 from refinery.server.config import ServeSettings
 from refinery.server.ingest import langsmith, otlp
@@ -21,11 +22,11 @@ from refinery.workflows.wiring import open_store
 
 
 def create_app(settings: ServeSettings) -> FastAPI:
-    """The collector as an ASGI application.
+    """The server as an ASGI application.
 
     `app.state.store` is the open store, `app.state.writer` commits what arrives,
-    `app.state.settings` says how it was set up. The end of the application's lifespan drains the
-    writer and closes the store.
+    `app.state.settings` says how it was set up, `app.state.token` opens pages and API. The end of
+    the application's lifespan drains the writer and closes the store.
 
     Raises:
         StoreError: the store cannot be used.
@@ -38,11 +39,14 @@ def create_app(settings: ServeSettings) -> FastAPI:
     app.state.store = open_store(settings.store)
     app.state.memory = Memory(settings.limits.pending_bytes)
     app.state.writer = Writer(app.state.store, settings.limits)
+    app.state.token = settings.token or tokens.new_token()
+    door = tokens.Tokens(app.state.token)
     routes = (*langsmith.ROUTES, *otlp.ROUTES)
-    app.router.routes.extend(routes)
+    app.router.routes.extend((*routes, *pages.ROUTES))
+    app.mount(tokens.API, create_api(app.state, door))
     app.include_router(reading.router)
     direct = {("POST", r.path): r.endpoint for r in routes if "POST" in (r.methods or ())}
-    app.add_middleware(security.Gate, settings=settings, direct=direct)
+    app.add_middleware(security.Gate, settings=settings, direct=direct, door=door)
     return app
 
 

@@ -22,6 +22,10 @@ class ServeSettings:
     """0: any free port."""
     api_key: str | None = None
     """What clients must send; None: none is asked for."""
+    token: str | None = None
+    """What opens pages and API; None: a random one."""
+    home: Path | None = None
+    """Folder of jobs, sessions and receipts; None: the one seen from the working directory."""
     allowed_hosts: tuple[str, ...] = ()
     """Names the `Host` header may have besides those of this machine."""
     spool: Path | None = None

@@ -1,4 +1,4 @@
-"""The gate every request passes: whose page sent it, to what name, with what key.
+"""The gate every request passes: whose page sent it, to what name, with what key or token.
 
 The collector is meant for programs of this machine. A web page open in a browser on it can send
 requests too: directly (they carry `Origin` or `Sec-Fetch-Site`), or under a name of its own that
@@ -22,10 +22,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from refinery.errors import InputError, NotFoundError, RefineryError, StoreError
-from refinery.server import links, paths
-from refinery.server.answers import HEADERS, RequestError, refusal
+from refinery.server import links, pages, paths, tokens
+from refinery.server.answers import HEADERS, PAGE_POLICY, RequestError, problem, refusal
 from refinery.server.config import ServeSettings
 from refinery.server.limits import STORE_RETRY_AFTER_S
+from refinery.server.tokens import Tokens, is_guarded
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
@@ -35,7 +36,10 @@ MULTIPART_PATHS = frozenset({"/runs/multipart"})
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
 _BODY_TYPES = frozenset({"application/json", "application/x-protobuf"})
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
-_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+OPEN_PATHS = frozenset({"/", "/health"})
+"""Answered without key and token: they tell nothing."""
+_CACHED = f"{tokens.PAGES}/static/"
+"""Files of the pages may be kept by the browser, and are asked for again when they changed."""
 _log = logging.getLogger("refinery.server")
 
 
@@ -53,9 +57,14 @@ class Gate:
     """ASGI middleware: lets through what may come in, and answers the rest itself."""
 
     def __init__(
-        self, app: ASGIApp, settings: ServeSettings, direct: Mapping[tuple[str, str], Endpoint]
+        self,
+        app: ASGIApp,
+        settings: ServeSettings,
+        direct: Mapping[tuple[str, str], Endpoint],
+        door: Tokens,
     ) -> None:
         self.app = app
+        self.door = door
         self.direct = direct
         """Endpoints by method and path that need no routing: those many requests go to."""
         self.key = settings.api_key.encode() if settings.api_key else None
@@ -70,14 +79,16 @@ class Gate:
             if scope["type"] == "lifespan":
                 await self.app(scope, receive, send)
             return
-        sender = _Protected(send)
+        path = paths.plain(scope["path"])
+        sender = _Protected(send, path)
         try:
-            path = paths.plain(scope["path"])
             scope = {**scope, "path": path, "raw_path": path.encode("utf-8", "replace")}
-            is_open = links.is_open(scope["method"], path, scope.get("query_string", b""))
-            self.check(scope["method"], path, Headers(scope=scope), is_open=is_open)
+            self.check(scope, Headers(scope=scope))
             endpoint = self.direct.get((scope["method"], path))
-            if endpoint is None:
+            entered = self.door.entry(scope) if is_guarded(path) else None
+            if entered is not None:
+                await entered(scope, receive, sender)
+            elif endpoint is None:
                 await self.app(scope, receive, sender)
             else:
                 request = Request(scope, receive)
@@ -90,21 +101,32 @@ class Gate:
             _log.error("a request failed: %s", type(error).__name__, exc_info=error)
             await sender.answer(RequestError(500, "the collector failed"), scope, receive)
 
-    def check(self, method: str, path: str, headers: Headers, *, is_open: bool = False) -> None:
-        """Raise for a request that may not come in; one whose link `is_open` needs no key.
+    def check(self, scope: Scope, headers: Headers) -> None:
+        """Raise for a request that may not come in.
 
         Raises:
-            RequestError: it comes from a web page, under a foreign name, without the key, or with
-                a body of a type that is not taken.
+            RequestError: it comes from a web page, under a foreign name, without key or token, or
+                with a body of a type that is not taken.
         """
+        method, path = scope["method"], scope["path"]
         host = self._checked_host(headers)
         _check_page(headers, host)
-        if self.key is not None and not is_open and not self._has_key(headers):
+        if is_guarded(path):
+            if self.door.entry(scope) is None:
+                self.door.check(scope, headers)
+        elif not self._is_open(scope) and not self._has_key(headers):
             raise RequestError(
                 401, "a valid API key is needed", headers={"www-authenticate": "Bearer"}
             )
         if method in _BODY_METHODS:
             _check_type(headers.get("content-type", ""), path, method)
+
+    def _is_open(self, scope: Scope) -> bool:
+        """Whether no key is needed, because none is set, or because of the path or the link."""
+        path = scope["path"]
+        if self.key is None or path in OPEN_PATHS:
+            return True
+        return links.is_open(scope["method"], path, scope.get("query_string", b""))
 
     def _checked_host(self, headers: Headers) -> str:
         given = headers.getlist("host")
@@ -143,19 +165,48 @@ def _reason(error: RefineryError) -> RequestError:
 class _Protected:
     """Sends an answer with the protective headers; knows whether one has begun."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, path: str) -> None:
         self.send = send
+        self.path = path
         self.has_begun = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.has_begun = True
-            message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
+            message = {**message, "headers": [*message.get("headers", ()), *_headers(self.path)]}
         await self.send(message)
 
     async def answer(self, error: RequestError, scope: Scope, receive: Receive) -> None:
-        if not self.has_begun:
-            await refusal(error)(scope, receive, self)
+        if self.has_begun:
+            return
+        answer = refusal(error)
+        if _is_in(self.path, tokens.API):
+            answer = problem(error.status, error.reason, headers=error.headers)
+        elif _is_in(self.path, tokens.PAGES) or self.path == tokens.DOCS:
+            answer = pages.refused(error)
+        await answer(scope, receive, self)
+
+
+def _headers(path: str) -> list[tuple[bytes, bytes]]:
+    """The protective headers of an answer."""
+    if _is_in(path, tokens.PAGES) or path == tokens.DOCS:
+        return _PAGE_HEADERS if not path.startswith(_CACHED) else _FILE_HEADERS
+    return _HEADERS
+
+
+def _written(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+
+_HEADERS = _written(HEADERS)
+_PAGE_HEADERS = _written({**HEADERS, "content-security-policy": PAGE_POLICY})
+_FILE_HEADERS = _written(
+    {**HEADERS, "content-security-policy": PAGE_POLICY, "cache-control": "no-cache"}
+)
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")
 
 
 def _check_page(headers: Mapping[str, str], host: str) -> None:

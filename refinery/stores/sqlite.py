@@ -155,9 +155,12 @@ class SqliteStore:
 
     def list_traces(self, wanted: TraceFilter) -> list[TraceSummary]:
         """Matching traces, newest start first."""
-        sql, arguments = queries.listing(wanted, self._words(wanted.text))
+        words = self._words(wanted.text)
+        found: list[Any] = []
         with self._reader.use() as connection:
-            found = connection.execute(sql, arguments).fetchall()
+            for sql, arguments in queries.listings(wanted, words):
+                arguments[-1] -= len(found)
+                found += connection.execute(sql, arguments).fetchall()
         return [_summary(row) for row in found]
 
     def find_ids(self, prefix: str, limit: int = 10) -> list[str]:

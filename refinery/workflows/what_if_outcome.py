@@ -126,7 +126,7 @@ def totals(calls: Sequence[Run], recorded_ms: Mapping[str, float | None]) -> Tot
         recorded_ms: times of recorded calls by run id, for calls the recording answered.
     """
     used = [run.usage for run in calls]
-    costs = [_cost(run) for run in calls]
+    costs = [cost_of(run) for run in calls]
     sources = {source for _, source in costs}
     return Totals(
         calls=len(calls),
@@ -161,7 +161,7 @@ def _total(usage: Usage | None) -> int | None:
     return usage.input + usage.output
 
 
-def _cost(run: Run) -> tuple[Decimal | None, str | None]:
+def cost_of(run: Run) -> tuple[Decimal | None, str | None]:
     """What a call cost, and whether the source says so or the price table."""
     if run.cost_usd is not None:
         return run.cost_usd, run.cost_source or "reported"

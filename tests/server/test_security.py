@@ -159,9 +159,11 @@ def test_answers_are_protected_and_name_no_server(served: Served) -> None:
         assert "server" not in headers
 
 
-def test_there_are_no_pages_about_the_api(served: Served) -> None:
-    for path in ("/docs", "/redoc", "/openapi.json"):
+def test_pages_about_the_api_are_not_open(served: Served) -> None:
+    for path in ("/redoc", "/openapi.json"):
         assert ask(served, "GET", path).status_code == 404
+    for path in ("/docs", "/refinery/v1/openapi.json"):
+        assert ask(served, "GET", path).status_code == 401
 
 
 def test_the_store_is_private_to_the_user(tmp_path: Path) -> None:

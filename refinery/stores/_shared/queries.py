@@ -26,15 +26,34 @@ _HAS_WORD = (
 )
 
 
-def listing(wanted: TraceFilter, words: Sequence[str] | None) -> tuple[str, list[Any]]:
+def listings(wanted: TraceFilter, words: Sequence[str] | None) -> Iterator[tuple[str, list[Any]]]:
     """SQL and arguments that list the summaries of matching traces, newest start first.
 
     Args:
         wanted: the filter.
         words: words of its text; None when it has none.
+
+    Yields:
+        One question, or two whose answers follow each other: both lists in one question would
+        be read from the beginning. Their limit is the last argument.
     """
-    clauses: list[str] = []
-    arguments: list[Any] = []
+    if wanted.after is None:
+        yield _listing(wanted, words, [], [])
+        return
+    start_ns, trace_id = wanted.after
+    behind = "coalesce((SELECT number FROM traces WHERE trace_id = ?), 9223372036854775807)"
+    if start_ns is not None:
+        clauses = ["start_ns IS NOT NULL", f"(start_ns, number) < (?, {behind})"]
+        yield _listing(wanted, words, clauses, [bounded(start_ns), clean(trace_id)])
+        yield _listing(wanted, words, ["start_ns IS NULL"], [])
+    else:
+        clauses = ["start_ns IS NULL", f"number < {behind}"]
+        yield _listing(wanted, words, clauses, [clean(trace_id)])
+
+
+def _listing(
+    wanted: TraceFilter, words: Sequence[str] | None, clauses: list[str], arguments: list[Any]
+) -> tuple[str, list[Any]]:
     for clause, value in _conditions(wanted, words):
         clauses.append(clause)
         arguments += [] if value is None else [value]

@@ -1,6 +1,5 @@
 """Reads requests and writes answers: bounded bodies, checked values, JSON of anything stored."""
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -11,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from refinery.errors import InputError, NotFoundError, StoreError
-from refinery.model.codec import encode
 from refinery.model.trace import Json
 from refinery.server.answers import RequestError
+from refinery.server.answers import to_bytes as to_bytes
 from refinery.server.limits import STORE_RETRY_AFTER_S
 from refinery.server.routes._langsmith.around import Library, Memory
 from refinery.server.routes._langsmith.grammar import Expression, FilterError, parse
@@ -191,14 +190,6 @@ async def answer(request: Request, ask: Callable[[Library], T]) -> T:
             raise RequestError(400, f"{error}; {error.hint}") from error
 
     return await anyio.to_thread.run_sync(asked)
-
-
-def to_bytes(document: Json) -> bytes:
-    """Compact JSON in UTF-8 of anything a store holds, also what orjson refuses."""
-    try:
-        return orjson.dumps(document, default=str)
-    except (TypeError, ValueError, RecursionError):  # e.g. integers beyond 64 bits, surrogates
-        return json.dumps(encode(document), separators=(",", ":")).encode()
 
 
 def reply(document: Json, status: int = 200) -> Response:

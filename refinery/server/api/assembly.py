@@ -1,0 +1,45 @@
+"""Puts the API together: resources, errors, description."""
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import State
+from starlette.exceptions import HTTPException
+
+import refinery
+from refinery.errors import RefineryError
+from refinery.server.answers import RequestError
+from refinery.server.api import replies, runs, session, traces
+from refinery.server.api.services import Services
+from refinery.server.tokens import Tokens
+
+RESOURCES = (session, runs, traces)
+"""In the order their paths are tried: ids may hold slashes, so the longest come first."""
+
+
+def create_api(state: State, door: Tokens) -> FastAPI:
+    """The API as an application of its own, to be mounted at `/refinery/v1`.
+
+    Args:
+        state: of the application around it: `settings`, `store` and `writer`.
+        door: makes the CSRF value.
+    """
+    app = FastAPI(
+        title="Refinery",
+        version=refinery.__version__,
+        summary="Traces, diagnoses, replays, fixes and changes of this machine.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        redirect_slashes=False,
+        responses=replies.ERRORS,
+        exception_handlers={
+            RefineryError: replies.on_own_error,
+            RequestError: replies.on_request_error,
+            HTTPException: replies.on_http_error,
+            RequestValidationError: replies.on_invalid,
+        },
+    )
+    app.state.services = Services(state.settings, state.store, state.writer, door)
+    for resource in RESOURCES:
+        app.include_router(resource.router)
+    return app
