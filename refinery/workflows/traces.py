@@ -41,7 +41,7 @@ def resolve(workspace: Workspace, text: str) -> Trace:
         return _fetched(workspace, text)
     if text and (trace := store.get_trace(text)):
         return trace
-    if _is_file(text):
+    if is_file(text):
         return _imported(workspace, Path(text))
     return _by_prefix(store, text)
 
@@ -173,7 +173,8 @@ def _by_prefix(store: Store, text: str) -> Trace:
     return trace
 
 
-def _is_file(text: str) -> bool:
+def is_file(text: str) -> bool:
+    """Whether the text names a file there is."""
     try:
         return bool(text) and Path(text).is_file()
     except (OSError, ValueError):
