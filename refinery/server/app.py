@@ -40,7 +40,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
     app.state.memory = Memory(settings.limits.pending_bytes)
     app.state.writer = Writer(app.state.store, settings.limits)
     app.state.token = settings.token or tokens.new_token()
-    door = tokens.Tokens(app.state.token)
+    door = tokens.Tokens(app.state.token, settings.opens_once)
     routes = (*langsmith.ROUTES, *otlp.ROUTES)
     app.router.routes.extend((*routes, *pages.ROUTES))
     app.mount(tokens.API, create_api(app.state, door))

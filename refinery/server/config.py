@@ -24,6 +24,8 @@ class ServeSettings:
     """What clients must send; None: none is asked for."""
     token: str | None = None
     """What opens pages and API; None: a random one."""
+    opens_once: str | None = None
+    """A value that opens the pages one time, for an address other users may see."""
     home: Path | None = None
     """Folder of jobs, sessions and receipts; None: the one seen from the working directory."""
     allowed_hosts: tuple[str, ...] = ()

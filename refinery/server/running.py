@@ -27,6 +27,26 @@ _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\r\n"
 
 
+def require_secrets(settings: ServeSettings) -> None:
+    """Check that an address others can reach is not open to them.
+
+    Raises:
+        CredentialsError: no key or no token is set for it.
+    """
+    if is_loopback(settings.host):
+        return
+    if settings.api_key is None:
+        raise CredentialsError(
+            f"{settings.host} can be reached by others, so clients need an API key",
+            hint="set REFINERY_API_KEY or give --api-key-file",
+        )
+    if settings.token is None:
+        raise CredentialsError(
+            f"{settings.host} can be reached by others, so the pages need a token you choose",
+            hint="set REFINERY_TOKEN or give --token-file",
+        )
+
+
 def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM; what was acknowledged by then is in the store.
 
@@ -35,15 +55,11 @@ def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
         announce: called once with the server's address when it takes requests.
 
     Raises:
-        CredentialsError: the address can be reached by others and no key is set.
+        CredentialsError: the address can be reached by others and no key or token is set.
         InputError: the address cannot be used, e.g. its port is taken.
         StoreError: the store cannot be used.
     """
-    if settings.api_key is None and not is_loopback(settings.host):
-        raise CredentialsError(
-            f"{settings.host} can be reached by others, so clients need an API key",
-            hint="set REFINERY_API_KEY or give --api-key-file",
-        )
+    require_secrets(settings)
     with _listening(settings) as listener:
         os.umask(0o077)  # whatever a store writes is the user's alone
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)

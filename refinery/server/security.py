@@ -83,9 +83,8 @@ class Gate:
         sender = _Protected(send, path)
         try:
             scope = {**scope, "path": path, "raw_path": path.encode("utf-8", "replace")}
-            self.check(scope, Headers(scope=scope))
+            entered = self.check(scope, Headers(scope=scope))
             endpoint = self.direct.get((scope["method"], path))
-            entered = self.door.entry(scope) if is_guarded(path) else None
             if entered is not None:
                 await entered(scope, receive, sender)
             elif endpoint is None:
@@ -101,8 +100,11 @@ class Gate:
             _log.error("a request failed: %s", type(error).__name__, exc_info=error)
             await sender.answer(RequestError(500, "the collector failed"), scope, receive)
 
-    def check(self, scope: Scope, headers: Headers) -> None:
+    def check(self, scope: Scope, headers: Headers) -> Response | None:
         """Raise for a request that may not come in.
+
+        Returns:
+            The whole answer, when the request brings the token in its address; else None.
 
         Raises:
             RequestError: it comes from a web page, under a foreign name, without key or token, or
@@ -112,14 +114,16 @@ class Gate:
         host = self._checked_host(headers)
         _check_page(headers, host)
         if is_guarded(path):
-            if self.door.entry(scope) is None:
-                self.door.check(scope, headers)
+            if (entered := self.door.entry(scope)) is not None:
+                return entered
+            self.door.check(scope, headers)
         elif not self._is_open(scope) and not self._has_key(headers):
             raise RequestError(
                 401, "a valid API key is needed", headers={"www-authenticate": "Bearer"}
             )
         if method in _BODY_METHODS:
             _check_type(headers.get("content-type", ""), path, method)
+        return None
 
     def _is_open(self, scope: Scope) -> bool:
         """Whether no key is needed, because none is set, or because of the path or the link."""

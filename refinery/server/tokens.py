@@ -41,12 +41,19 @@ def is_guarded(path: str) -> bool:
 class Tokens:
     """Checks the token, and the cookie and the CSRF value made for it."""
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, opens_once: str | None = None) -> None:
         self._token = token
+        self._unused = opens_once
         secret = secrets.token_bytes(32)
         self._cookie = hmac.new(secret, b"cookie", hashlib.sha256).hexdigest()
         self.csrf = hmac.new(secret, b"csrf", hashlib.sha256).hexdigest()
         """What state-changing requests by cookie must repeat in `X-Refinery-CSRF`."""
+
+    def _opens(self, value: str) -> bool:
+        if self._unused is not None and _equal(value, self._unused):
+            self._unused = None
+            return True
+        return _equal(value, self._token)
 
     def entry(self, scope: Scope) -> Response | None:
         """The answer to a page's address that holds the right token; None for any other."""
@@ -57,7 +64,7 @@ class Tokens:
         if path != PAGES and not path.startswith(f"{PAGES}/"):
             return None
         given = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=100)
-        if not any([_equal(value, self._token) for name, value in given if name == "token"]):
+        if not any([self._opens(value) for name, value in given if name == "token"]):
             return None
         rest = urlencode([pair for pair in given if pair[0] != "token"])
         # A path that begins with two slashes would be taken for another server's name.

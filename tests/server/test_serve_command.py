@@ -20,6 +20,7 @@ from refinery.stores.sqlite import open_store
 pytestmark = pytest.mark.slow
 
 KEY = "a-long-random-key"
+TOKEN = "a-long-random-token"
 
 
 def start(*arguments: str, **variables: str) -> "subprocess.Popen[str]":
@@ -66,7 +67,9 @@ def test_people_are_told_what_to_set() -> None:
     rest = process.stdout.read()
     _, errors = process.communicate(timeout=30)
 
-    assert first.startswith("Taking traces at http://127.0.0.1:")
+    assert first.startswith("Pages: http://127.0.0.1:")
+    assert "/ui/?token=" in first
+    assert "Taking traces at http://127.0.0.1:" in rest
     for name in ("LANGSMITH_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT", "LANGFUSE_BASE_URL"):
         assert f"export {name}=http://127.0.0.1:" in rest
     assert "everything that arrived is stored" in errors
@@ -90,13 +93,37 @@ def test_others_are_let_in_with_a_key_only(tmp_path: Path) -> None:
 
     file = tmp_path / "key"
     file.write_text(KEY + "\n")
-    process = start("--host", "0.0.0.0", "--port", "0", "--json", "--api-key-file", str(file))
+    options = ("--host", "0.0.0.0", "--port", "0", "--json", "--api-key-file", str(file))
+    process = start(*options)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 4
+    assert KEY not in errors
+
+    token = tmp_path / "token"
+    token.write_text(TOKEN + "\n")
+    process = start(*options, "--token-file", str(token))
     told = ready(process)
     address = f"http://127.0.0.1:{told['port']}/info"
     assert httpx.get(address).status_code == 401
     assert httpx.get(address, headers={"x-api-key": KEY}).status_code == 200
+    session = f"http://127.0.0.1:{told['port']}/refinery/v1/session"
+    assert httpx.get(session, headers={"authorization": f"Bearer {KEY}"}).status_code == 401
+    assert httpx.get(session, headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
     output = "".join(end(process))
     assert KEY not in json.dumps(told) + output
+
+
+def test_the_token_lies_in_a_private_file_while_it_serves(tmp_path: Path) -> None:
+    process = start("--port", "0", "--json", REFINERY_HOME=str(tmp_path / "state"))
+    told = ready(process)
+    file = tmp_path / "state" / f"serve-{told['port']}.token"
+
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert told["ui"] == f"{told['url']}/ui/?token={file.read_text().strip()}"
+    assert httpx.get(told["ui"]).status_code == 303
+
+    end(process)
+    assert not file.exists()
 
 
 def test_a_file_without_a_key_is_an_error(tmp_path: Path) -> None:
