@@ -1,5 +1,6 @@
 """Root command; a command's file is imported only when the command is named."""
 
+import os
 import sys
 import traceback
 from difflib import get_close_matches
@@ -102,6 +103,10 @@ def root(
 
 def main() -> None:
     """Run the command line; an expected error prints its hint and sets the exit code."""
+    if "_REFINERY_COMPLETE" in os.environ:
+        from typer.completion import completion_init  # type: ignore[attr-defined]
+
+        completion_init()
     try:
         code = app(prog_name="refinery", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from refinery.cli import output
+from refinery.cli.arguments import TraceArgument
 from refinery.errors import ExitCode
 
 EPILOG = """Examples:
@@ -21,10 +22,7 @@ SETTINGS = {"epilog": EPILOG}
 
 def command(
     ctx: typer.Context,
-    trace: Annotated[
-        str,
-        typer.Argument(help="Trace id, unique prefix, latest, latest-failed, a file or a URL."),
-    ],
+    trace: TraceArgument,
     good: Annotated[
         str | None,
         typer.Option(metavar="REV", help="It worked here; default: where its code begins."),

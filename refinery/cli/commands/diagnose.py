@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refinery.cli import output
+from refinery.cli.arguments import complete_trace
 from refinery.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
@@ -36,7 +37,10 @@ def command(
     ctx: typer.Context,
     trace: Annotated[
         str | None,
-        typer.Argument(help="Trace id, unique prefix, latest, latest-failed, file or URL."),
+        typer.Argument(
+            help="Trace id, unique prefix, latest, latest-failed, a file or a URL.",
+            autocompletion=complete_trace,
+        ),
     ] = None,
     repo: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Repository of the agent.")

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from refinery.cli import output
+from refinery.cli.arguments import complete_trace
 from refinery.errors import ExitCode
 
 EPILOG = """Examples:
@@ -18,8 +19,18 @@ SETTINGS = {"epilog": EPILOG}
 
 def command(
     ctx: typer.Context,
-    left: Annotated[str, typer.Argument(metavar="A", help="Trace id, prefix, latest, file, URL.")],
-    right: Annotated[str, typer.Argument(metavar="B", help="The trace to compare it with.")],
+    left: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="Trace id, prefix, latest, file, URL.", autocompletion=complete_trace
+        ),
+    ],
+    right: Annotated[
+        str,
+        typer.Argument(
+            metavar="B", help="The trace to compare it with.", autocompletion=complete_trace
+        ),
+    ],
     everything: Annotated[
         bool, typer.Option("--all", help="List the runs that are the same, too.")
     ] = False,

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from refinery.cli import output
+from refinery.cli.arguments import complete_trace
 from refinery.errors import InputError
 
 EPILOG = """Examples:
@@ -27,7 +28,9 @@ def command(
     traces: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[TRACE]...", help="Trace ids, unique prefixes, latest or latest-failed."
+            metavar="[TRACE]...",
+            help="Trace ids, unique prefixes, latest or latest-failed.",
+            autocompletion=complete_trace,
         ),
     ] = None,
     format_name: Annotated[

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refinery.cli import fix_view, output
+from refinery.cli.arguments import complete_trace
 from refinery.errors import ExitCode, InputError
 from refinery.model.verdict import WORK_TREE
 
@@ -33,7 +34,8 @@ def command(
         list[str] | None,
         typer.Argument(
             help="Trace id, unique prefix, latest, latest-failed, a file or a URL; several: one "
-            "patch has to fix them all."
+            "patch has to fix them all.",
+            autocompletion=complete_trace,
         ),
     ] = None,
     repo: Annotated[

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from refinery.cli import output
+from refinery.cli.arguments import TraceArgument
 from refinery.errors import InputError
 
 EPILOG = """Examples:
@@ -18,9 +19,7 @@ SETTINGS = {"epilog": EPILOG}
 
 def command(
     ctx: typer.Context,
-    trace: Annotated[
-        str, typer.Argument(help="Trace id, unique prefix, latest, latest-failed, file or URL.")
-    ],
+    trace: TraceArgument,
     passes: Annotated[bool, typer.Option("--pass", help="It is what it should be.")] = False,
     fails: Annotated[bool, typer.Option("--fail", help="It is not.")] = False,
     expect: Annotated[

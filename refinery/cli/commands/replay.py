@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refinery.cli import output
+from refinery.cli.arguments import TraceArgument
 from refinery.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
@@ -31,10 +32,7 @@ SETTINGS = {"epilog": EPILOG}
 
 def command(
     ctx: typer.Context,
-    trace: Annotated[
-        str,
-        typer.Argument(help="Trace id, unique prefix, latest, latest-failed, a file or a URL."),
-    ],
+    trace: TraceArgument,
     model: Annotated[
         list[str] | None,
         typer.Option(help="Another model, or several with commas."),

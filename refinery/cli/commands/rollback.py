@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from refinery.cli import change_view, output
+from refinery.cli.arguments import complete_change
 
 EPILOG = """Examples:
 
@@ -21,7 +22,11 @@ SETTINGS = {"epilog": EPILOG}
 def command(
     ctx: typer.Context,
     change: Annotated[
-        str, typer.Argument(help="Id or unique prefix of a change; default: the newest.")
+        str,
+        typer.Argument(
+            help="Id or unique prefix of a change; default: the newest.",
+            autocompletion=complete_change,
+        ),
     ] = "latest",
     repo: Annotated[Path | None, typer.Option(help="Repository; default: this folder's.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done.")] = False,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refinery.cli import output, trace_view
+from refinery.cli.arguments import TraceArgument
 from refinery.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
@@ -27,9 +28,7 @@ _MIN_PREFIX = 4
 
 def command(
     ctx: typer.Context,
-    trace: Annotated[
-        str, typer.Argument(help="Trace id, unique prefix, latest, latest-failed, file or URL.")
-    ],
+    trace: TraceArgument,
     run: Annotated[
         str | None,
         typer.Option(metavar="RUN", help="Show this run in full: its id or a unique prefix."),

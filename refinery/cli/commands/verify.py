@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refinery.cli import output
+from refinery.cli.arguments import complete_change
 from refinery.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -25,7 +26,11 @@ SETTINGS = {"epilog": EPILOG}
 def command(
     ctx: typer.Context,
     change: Annotated[
-        str, typer.Argument(help="Id of a change, as in its commit's trailer; default: latest.")
+        str,
+        typer.Argument(
+            help="Id of a change, as in its commit's trailer; default: latest.",
+            autocompletion=complete_change,
+        ),
     ] = "latest",
     receipt: Annotated[
         Path | None,
