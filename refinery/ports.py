@@ -200,6 +200,53 @@ class Indexing(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class RankedTrace:
+    """A trace whose words fit, and where."""
+
+    trace: TraceSummary
+    run_id: str
+    """The run that fits best."""
+    score: float
+    """Higher fits better; comes from all traces of the store, so only the order means anything."""
+
+
+@runtime_checkable
+class Ranking(Protocol):
+    """What a `Store` can do besides whose full-text index can say what fits better."""
+
+    def rank_traces(self, wanted: TraceFilter, kind: str | None = None) -> list[RankedTrace]:
+        """Traces with any of the rarer words of `wanted.text`, best fit first.
+
+        Args:
+            wanted: text and filters.
+            kind: only runs of this kind count; None: any.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """A value of one field of traces, and how many have it."""
+
+    name: str
+    traces: int
+    errors: int
+    """Traces that ended in an error or are labelled as failures."""
+    first_ns: int | None
+    """Earliest and latest start, nanoseconds UTC."""
+    last_ns: int | None
+
+
+@runtime_checkable
+class Tallying(Protocol):
+    """What a `Store` can do besides that counts traces by a field without reading them."""
+
+    def tally(self, field: str, limit: int = 1_000) -> list[Tally]:
+        """Values of `project`, `user_id`, `session_id`, `name` or `source`, the latest first."""
+        ...
+
+
 class TraceService(Protocol):
     """A service traces are fetched from. `connect` of an adapter opens one; used with `with`."""
 

@@ -14,16 +14,19 @@ from refinery.model.trace import Feedback, Json, Run, RunStatus, Trace, TraceSum
 from refinery.model.walk import in_tree_order
 from refinery.ports import (
     ProjectSummary,
+    RankedTrace,
     RunBatch,
     RunFilter,
     RunPage,
     Store,
     StoredRun,
+    Tally,
     TraceFilter,
 )
 from refinery.stores._shared import (
     blobs,
     queries,
+    ranking,
     rows,
     schema,
     texts,
@@ -162,6 +165,24 @@ class SqliteStore:
                 arguments[-1] -= len(found)
                 found += connection.execute(sql, arguments).fetchall()
         return [_summary(row) for row in found]
+
+    def rank_traces(self, wanted: TraceFilter, kind: str | None = None) -> list[RankedTrace]:
+        """Traces with any of the rarer words of `wanted.text`, best fit first."""
+        words = self._words(wanted.text) or []
+        with self._reader.use() as connection:
+            best = ranking.best_runs(connection, words, wanted, kind)
+            found = ranking.summaries(connection, [number for number, _, _ in best])
+        return [
+            RankedTrace(_summary(found[number]), run_id, score)
+            for number, run_id, score in best
+            if number in found
+        ]
+
+    def tally(self, field: str, limit: int = 1_000) -> list[Tally]:
+        """Values of a field of traces, those with the latest trace first; null is none."""
+        with self._reader.use() as connection:
+            found = connection.execute(queries.tally(field), (queries.bounded(limit),)).fetchall()
+        return [Tally(*row) for row in found]
 
     def find_ids(self, prefix: str, limit: int = 10) -> list[str]:
         """Ids of traces that begin with a prefix, in lexical order."""

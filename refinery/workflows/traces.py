@@ -51,11 +51,11 @@ def listing(workspace: Workspace, wanted: TraceFilter) -> list[TraceSummary]:
     return workspace.store.list_traces(wanted)
 
 
-def label(workspace: Workspace, trace_id: str, said: Label, evidence: Json = None) -> None:
+def label(where: Workspace | Store, trace_id: str, said: Label, evidence: Json = None) -> None:
     """Keep what a trace should have been; the newest label counts, older ones stay.
 
     Args:
-        workspace: where to keep it.
+        where: where to keep it.
         trace_id: the trace.
         said: the label.
         evidence: how its checks were tested; None: they were not.
@@ -70,7 +70,8 @@ def label(workspace: Workspace, trace_id: str, said: Label, evidence: Json = Non
         raise InputError(f"unknown outcome {said.outcome!r}", hint="say pass or fail")
     for check in said.checks:
         checks.parse(check)
-    if workspace.store.get_trace(trace_id) is None:
+    store = where.store if isinstance(where, Workspace) else where
+    if store.get_trace(trace_id) is None:
         raise _unknown(trace_id)
     value = {
         "outcome": said.outcome,
@@ -86,7 +87,7 @@ def label(workspace: Workspace, trace_id: str, said: Label, evidence: Json = Non
         source="human",
         created_ns=clock.now_ns(),
     )
-    workspace.store.write_feedback([feedback])
+    store.write_feedback([feedback])
 
 
 def label_of(where: Workspace | Store, trace_id: str) -> Label | None:

@@ -27,8 +27,8 @@ def command(
     """List the changes Refinery has committed, newest first."""
     del ctx
     from refinery.codebase.repository import Repository
-    from refinery.model.codec import encode
     from refinery.workflows import changes
+    from refinery.workflows.change_actions import change_document
     from refinery.workflows.wiring import state_folder
 
     repository = Repository.open(repo or Path.cwd())
@@ -36,7 +36,7 @@ def command(
     for line in changes.recover(repository, folder):
         output.note(line)
     found = changes.history(folder)
-    document = {"changes": [{**encode(change), "id": change.change_id} for change in found]}
+    document = {"changes": [change_document(change) for change in found]}
 
     def render(screen: "Console") -> None:
         if not found:

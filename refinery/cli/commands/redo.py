@@ -35,8 +35,7 @@ def command(
 ) -> None:
     """Make a change again that was rolled back, as a new commit, keeping later work."""
     del ctx
-    from refinery.workflows import changes
+    from refinery.workflows.change_actions import REDO
 
-    task = change_view.Task("Make again", changes.ROLLED_BACK, changes.redo)
     options = change_view.Options(repo, dry_run=dry_run, yes=yes, json_output=json_output)
-    change_view.perform(task, change, options)
+    change_view.perform(REDO, change, options)

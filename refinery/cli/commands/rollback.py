@@ -39,8 +39,7 @@ def command(
     over again is shown in its three versions and refused.
     """
     del ctx
-    from refinery.workflows import changes
+    from refinery.workflows.change_actions import ROLLBACK
 
-    task = change_view.Task("Take back", changes.APPLIED, changes.rollback)
     options = change_view.Options(repo, dry_run=dry_run, yes=yes, json_output=json_output)
-    change_view.perform(task, change, options)
+    change_view.perform(ROLLBACK, change, options)

@@ -8,11 +8,25 @@ from starlette.exceptions import HTTPException
 import refinery
 from refinery.errors import RefineryError
 from refinery.server.answers import RequestError
-from refinery.server.api import replies, runs, session, traces
+from refinery.server.api import (
+    changing,
+    comparing,
+    measuring,
+    names,
+    opinions,
+    replies,
+    runs,
+    searching,
+    session,
+    traces,
+)
 from refinery.server.api.services import Services
 from refinery.server.tokens import Tokens
 
-RESOURCES = (session, runs, traces)
+RESOURCES = (
+    *(session, names, comparing, changing, measuring),
+    *(runs, searching, opinions, traces),
+)
 """In the order their paths are tried: ids may hold slashes, so the longest come first."""
 
 

@@ -141,3 +141,157 @@ class RunShape(Document):
     events: Any
     code: Any
     feedback: Any
+
+
+class NameLine(Shape):
+    """A project, user or session, and its traces."""
+
+    name: str
+    traces: int
+    errors: int
+    first_ms: Milliseconds
+    last_ms: Milliseconds
+
+
+class ProjectsShape(Document):
+    """Projects, the one with the latest trace first."""
+
+    projects: list[NameLine]
+
+
+class UsersShape(Document):
+    """Users, the one with the latest trace first."""
+
+    users: list[NameLine]
+
+
+class SessionsShape(Document):
+    """Sessions, the one with the latest trace first."""
+
+    sessions: list[NameLine]
+
+
+class FeedbackShape(Document):
+    """Feedback as it was kept."""
+
+    feedback: dict[str, Any]
+
+
+class LabelShape(Document):
+    """A label as it was kept."""
+
+    trace_id: str
+    label: dict[str, Any]
+
+
+class DeletedShape(Document):
+    """How many traces were deleted."""
+
+    deleted: int
+
+
+class HitLine(Shape):
+    """A place in a run."""
+
+    run_id: str
+    where: str
+    snippet: str
+
+
+class HitsShape(Document):
+    """Places of one trace, in tree order."""
+
+    hits: list[HitLine]
+    is_cut: bool
+
+
+class FoundLine(HitLine):
+    """A run of any trace, and the place in it."""
+
+    trace_id: str
+    name: str
+    kind: str | None
+    status: str
+    project: str | None
+    user_id: str | None
+    session_id: str | None
+    start_ms: Milliseconds
+    end_ms: Milliseconds
+    duration_ms: float | None
+
+
+class FoundShape(Document):
+    """Runs that fit, newest start first."""
+
+    hits: list[FoundLine]
+    next: str | None
+
+
+class DiffShape(Document):
+    """Two traces aligned, as `refinery diff --json`."""
+
+    left: str
+    right: str
+    same: bool
+    counts: dict[str, int]
+    first: dict[str, Any] | None
+    rows: list[dict[str, Any]]
+
+
+class ChangesShape(Document):
+    """Changes, newest first, as `refinery history --json`."""
+
+    changes: list[dict[str, Any]]
+
+
+class ChangeShape(Document):
+    """A change; its diff is null when the commit is gone."""
+
+    change: dict[str, Any]
+    diff: str | None
+
+
+class ActionShape(Document):
+    """What was done or would be, as `refinery rollback --json`."""
+
+    change: dict[str, Any]
+    diff: str
+    dry_run: bool
+
+
+class Figures(Shape):
+    """How some traces or calls did."""
+
+    count: int
+    errors: int
+    error_rate: float | None
+    p50_ms: float | None
+    p90_ms: float | None
+    p99_ms: float | None
+    tokens: int | None
+    cost_usd: float | None
+
+
+class Bucket(Figures):
+    """The same for a span of time."""
+
+    start_ms: float
+    end_ms: float
+
+
+class Group(Figures):
+    """The same for a name, project or model; the largest also tell their course over time."""
+
+    name: str
+    buckets: list[Bucket]
+
+
+class PerformanceShape(Document):
+    """Figures in all, by group and over time; `is_cut`: only the newest `read` were looked at."""
+
+    group: str
+    groups: list[Group]
+    total: Figures
+    buckets: list[Bucket]
+    read: int
+    is_cut: bool

@@ -54,7 +54,7 @@ def listings(wanted: TraceFilter, words: Sequence[str] | None) -> Iterator[tuple
 def _listing(
     wanted: TraceFilter, words: Sequence[str] | None, clauses: list[str], arguments: list[Any]
 ) -> tuple[str, list[Any]]:
-    for clause, value in _conditions(wanted, words):
+    for clause, value in conditions(wanted, words):
         clauses.append(clause)
         arguments += [] if value is None else [value]
     where = f" WHERE {' AND '.join(clauses)}" if clauses else ""
@@ -63,7 +63,7 @@ def _listing(
     return f"SELECT {SUMMARY_COLUMNS} FROM traces{where}{order}", arguments  # noqa: S608  # our own names
 
 
-def _conditions(wanted: TraceFilter, words: Sequence[str] | None) -> Iterator[tuple[str, Any]]:
+def conditions(wanted: TraceFilter, words: Sequence[str] | None) -> Iterator[tuple[str, Any]]:
     """Clauses, each with its one argument; None when it takes none."""
     if wanted.status == "failed":
         yield "(status = 'error' OR label = 'fail')", None
@@ -82,6 +82,26 @@ def _conditions(wanted: TraceFilter, words: Sequence[str] | None) -> Iterator[tu
         yield ("1" if words else "0"), None
         for word in words:
             yield _HAS_WORD, word
+
+
+_TALLIED = frozenset({"project", "user_id", "session_id", "name", "source"})
+
+
+def tally(field: str) -> str:
+    """SQL that counts traces by a field; its one argument is the limit.
+
+    Raises:
+        InputError: traces are not counted by that field.
+    """
+    if field not in _TALLIED:
+        raise InputError(
+            f"traces are not counted by {field!r}", hint=f"one of {', '.join(sorted(_TALLIED))}"
+        )
+    return (
+        f"SELECT {field}, count(*), sum(status = 'error' OR coalesce(label, '') = 'fail'), "  # noqa: S608  # our own names
+        f"min(start_ns), max(start_ns) FROM traces WHERE {field} IS NOT NULL "
+        f"GROUP BY {field} ORDER BY max(start_ns) DESC, {field} LIMIT ?"
+    )
 
 
 @dataclass(frozen=True, slots=True)
