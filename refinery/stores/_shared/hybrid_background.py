@@ -1,0 +1,72 @@
+"""The thread that keeps the DuckDB copy of a hybrid store up to date."""
+
+import logging
+import os
+import threading
+
+from refinery.errors import RefineryError, StoreError
+from refinery.stores._shared import hybrid_sync
+from refinery.stores._shared.analytics import Copy
+from refinery.stores._shared.hybrid_env import Environment
+
+PAUSE_S = 1.0
+"""Least seconds between two background syncs (chosen by us)."""
+
+_log = logging.getLogger("refinery.stores")
+
+
+class Background:
+    """Syncs after writes, at most once in `PAUSE_S`; a failure is told once and tried again."""
+
+    def __init__(self, environment: Environment, copy: Copy) -> None:
+        self._environment, self._copy = environment, copy
+        self._is_stopping = threading.Event()
+        self._has_work = threading.Event()
+        self._has_work.set()  # an earlier process may have left something
+        self.error: str | None = None
+        """Why the last sync failed; None when it did not."""
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._thread = threading.Thread(
+            target=self._work, name="refinery-hybrid-sync", daemon=True
+        )
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Something was written; in a forked child, where threads are gone, begin again."""
+        if self._process != os.getpid():
+            self._is_stopping, self._has_work = threading.Event(), threading.Event()
+            self._begin()
+        self._has_work.set()
+
+    def stop(self) -> None:
+        """Let a sync that runs come to its end, and begin none."""
+        self._is_stopping.set()
+        self._has_work.set()
+        if self._process == os.getpid():
+            self._thread.join()
+
+    def _work(self) -> None:
+        while True:
+            self._has_work.wait()
+            if self._is_stopping.wait(PAUSE_S):
+                return
+            self._has_work.clear()
+            try:
+                if hybrid_sync.unsynced(self._environment):
+                    hybrid_sync.sync(self._environment, self._copy, timeout_s=0)
+                self._environment.flush()
+                self.error = None
+            except StoreError as error:  # what is not synced now is synced later
+                self._say(error)
+                self._has_work.set()
+            except RefineryError as error:  # without DuckDB there is nothing to fill
+                self._say(error)
+                return
+
+    def _say(self, error: RefineryError) -> None:
+        if self.error is None:
+            _log.warning("%s", error)
+        self.error = str(error)
