@@ -19,7 +19,15 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from refinery import home
 from refinery.errors import InputError
 
-USER_ONLY = ("model", "model_base_url", "model_api_key", "budget_usd", "store", "embedder")
+USER_ONLY = (
+    "model",
+    "model_base_url",
+    "model_api_key",
+    "budget_usd",
+    "store",
+    "embedder",
+    "search_embedder",
+)
 """Settings a project's file may not set."""
 
 
@@ -84,6 +92,9 @@ class RefinerySettings(BaseSettings):
     model_api_key: SecretStr | None = Field(None, description="key of that model")
     budget_usd: float | None = Field(None, gt=0, description="most one command may spend")
     embedder: str = Field("hash", description="plug-in that turns guide passages into vectors")
+    search_embedder: str = Field(
+        "hash", description="plug-in that turns recorded conversations into vectors"
+    )
     agent: AgentSettings = Field(default_factory=AgentSettings)
     guard: GuardSettings = Field(default_factory=GuardSettings)
     replay: ReplaySettings = Field(default_factory=ReplaySettings)
