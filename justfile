@@ -19,6 +19,10 @@ test:
 # Everything a commit must pass
 check: lint test
 
-# Write the help pages of the tests anew after a command has changed
+# The documentation as a site, in build/site
+docs:
+    .venv/bin/mkdocs build --strict
+
+# Write the help pages, llms.txt and the man page anew after a command has changed
 help-pages:
     {{ python }} -m tests.cli.help_pages

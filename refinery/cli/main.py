@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from refinery import __version__, plugins
 from refinery.cli import output
+from refinery.cli.help import CommandPage
 from refinery.errors import ExitCode, InputError, PluginError, RefineryError
 
 ROOM = "cli.commands"
@@ -54,7 +55,8 @@ class Commands(TyperGroup):
             group.name = cmd_name
             return group
         one = typer.Typer(add_completion=False, rich_markup_mode=None)
-        one.command(cmd_name, **getattr(module, "SETTINGS", {}))(module.command)
+        settings = {"cls": CommandPage, **getattr(module, "SETTINGS", {})}
+        one.command(cmd_name, **settings)(module.command)
         return typer.main.get_command(one)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:

@@ -1,24 +1,28 @@
 """The help pages as they should be; `python -m tests.cli.help_pages` writes them anew."""
 
+import importlib.util
 from pathlib import Path
+from types import ModuleType
 
-from refinery import plugins
 from tests.cli.calling import call
 
+ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden"
 
 
 def pages() -> dict[str, tuple[str, ...]]:
     """Arguments that print each help page, by the name of its file."""
-    names = [name.rstrip("_").replace("_", "-") for name in plugins.names("cli.commands")]
-    return {
-        "refinery": (),
-        **{name: (name,) for name in names},
-        "config-show": ("config", "show"),
-        "checks-add": ("checks", "add"),
-        "checks-try": ("checks", "try"),
-        "checks-list": ("checks", "list"),
-    }
+    found = {name.replace(" ", "-"): tuple(name.split(" ")) for name, _ in hooks().commands()}
+    return {"refinery": (), **found}
+
+
+def hooks() -> ModuleType:
+    """The module of the documentation that knows all commands."""
+    spec = importlib.util.spec_from_file_location("docs_hooks", ROOT / "docs" / "hooks.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def page(arguments: tuple[str, ...]) -> str:
@@ -34,3 +38,5 @@ if __name__ == "__main__":
         old.unlink()
     for name, arguments in pages().items():
         (GOLDEN / f"{name}.txt").write_text(page(arguments), encoding="utf-8")
+    for name, write in hooks().KEPT.items():
+        (ROOT / name).write_text(write(), encoding="utf-8")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refinery.cli import output
+from refinery.cli.help import examples
 from refinery.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def group() -> None:
     """Measure Refinery itself: its resistance to hostile traces."""
 
 
-@app.command()
+@app.command(**examples("refinery bench injection", "refinery bench injection --traces 40"))
 def injection(
     ctx: typer.Context,
     traces: Annotated[int, typer.Option(min=1, max=10_000, help="Hostile traces tried.")] = 230,

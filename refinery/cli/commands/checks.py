@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refinery.cli import output
+from refinery.cli.help import examples
 from refinery.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def group() -> None:
     """
 
 
-@app.command()
+@app.command(**examples("""refinery checks add latest-failed --expect 'must mention "29 EUR"'"""))
 def add(
     ctx: typer.Context,
     trace: TraceArgument,
@@ -77,7 +78,9 @@ def add(
     raise typer.Exit(ExitCode.DONE if expected.accepted else ExitCode.NEGATIVE)
 
 
-@app.command(name="try")
+@app.command(
+    name="try", **examples("refinery checks try latest-failed --check 'contains@answer:$15'")
+)
 def try_(
     ctx: typer.Context,
     trace: TraceArgument,
@@ -114,7 +117,7 @@ def try_(
     raise typer.Exit(ExitCode.DONE if expected.accepted else ExitCode.NEGATIVE)
 
 
-@app.command(name="list")
+@app.command(name="list", **examples("refinery checks list"))
 def list_(
     ctx: typer.Context,
     json_output: output.JsonOption = False,

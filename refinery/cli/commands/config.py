@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refinery.cli import output
+from refinery.cli.help import examples
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,7 +29,7 @@ def group() -> None:
     """Show the settings and where each one comes from."""
 
 
-@app.command()
+@app.command(**examples("refinery config show --origin"))
 def show(
     ctx: typer.Context,
     origin: Annotated[

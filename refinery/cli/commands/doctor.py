@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refinery.cli import output
+from refinery.cli.help import examples
 from refinery.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from refinery.workflows.doctor import Examination
 
+SETTINGS = examples("refinery doctor", "refinery doctor --repo ~/agents/support --json")
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refinery.cli import output
+from refinery.cli.help import examples
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,7 +40,7 @@ def group() -> None:
     """Search the prompting guides, and add texts of your own."""
 
 
-@app.command("list")
+@app.command("list", **examples("refinery knowledge list"))
 def list_(ctx: typer.Context, json_output: output.JsonOption = False) -> None:
     """List the guides, your texts, and how many passages each has."""
     from refinery.workflows import knowledge
@@ -54,7 +55,7 @@ def list_(ctx: typer.Context, json_output: output.JsonOption = False) -> None:
     output.emit(document, json_output, lambda screen: _show_guides(found, screen))
 
 
-@app.command()
+@app.command(**examples('refinery knowledge search "the answer is cut off"'))
 def search(
     ctx: typer.Context,
     words: Annotated[str, typer.Argument(help="A question, an error message, a symptom.")],
@@ -75,7 +76,7 @@ def search(
     output.emit(document, json_output, lambda screen: _show_found(found, screen))
 
 
-@app.command()
+@app.command(**examples("refinery knowledge add docs/handbook --name handbook"))
 def add(
     ctx: typer.Context,
     source: Annotated[Path, typer.Argument(help="A text file, or a folder of .md, .txt, .rst.")],
@@ -92,7 +93,7 @@ def add(
     output.emit(document, json_output, lambda screen: screen.print(output.safe(told)))
 
 
-@app.command()
+@app.command(**examples("refinery knowledge remove handbook"))
 def remove(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="As `refinery knowledge list` shows it.")],
@@ -111,7 +112,7 @@ def remove(
     )
 
 
-@app.command()
+@app.command(**examples("refinery knowledge rebuild"))
 def rebuild(ctx: typer.Context, json_output: output.JsonOption = False) -> None:
     """Build the vectors anew, for example after the embedder was changed by hand."""
     from refinery.workflows import knowledge

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from refinery.cli import output
+from refinery.cli.help import examples
 from refinery.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
@@ -20,7 +21,14 @@ if TYPE_CHECKING:
 
     from refinery.workflows.record import RecordedCommand, RecordedInput
 
-SETTINGS = {"context_settings": {"allow_interspersed_args": False}}
+SETTINGS = {
+    "context_settings": {"allow_interspersed_args": False},
+    **examples(
+        "refinery record -- python app.py --its own --arguments",
+        "refinery record -- node app.mjs",
+        """refinery record --input '{"question": "When are you open?"}'""",
+    ),
+}
 SHORT = 18
 """Characters of a trace id shown to people: its time in milliseconds and 12 random bits."""
 
