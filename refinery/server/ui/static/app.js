@@ -37,11 +37,14 @@ import { Failure, Loading } from "./components/states.js";
 import { Toasts } from "./components/toast.js";
 import { ConnectionBar } from "./components/connection.js";
 
-/** Path, with `:name` for a part and `?` after one that may be missing, and its module. */
+/**
+ * Path and module: `:name` is a part, `?` after it that it may be missing, `+` that it may hold
+ * slashes (ids of other makers do). The first that fits counts.
+ */
 const ROUTES = [
   ["/", () => import("./pages/list.js")],
-  ["/traces/:trace", () => import("./pages/trace.js")],
-  ["/traces/:trace/runs/:run", () => import("./pages/step.js")],
+  ["/traces/:trace+/runs/:run+", () => import("./pages/step.js")],
+  ["/traces/:trace+", () => import("./pages/trace.js")],
   ["/compare", () => import("./pages/compare.js")],
   ["/search", () => import("./pages/search.js")],
   ["/performance", () => import("./pages/performance.js")],
@@ -63,8 +66,9 @@ const COMPILED = ROUTES.map(([path, load]) => ({ path, load, pattern: compiled(p
 
 function compiled(path) {
   const parts = path.split("/").filter(Boolean).map((part) => {
-    const name = part.replace(/[:?]/g, "");
+    const name = part.replace(/[:?+]/g, "");
     if (!part.startsWith(":")) return `/${part}`;
+    if (part.endsWith("+")) return `/(?<${name}>.+?)`;
     return part.endsWith("?") ? `(?:/(?<${name}>[^/]+))?` : `/(?<${name}>[^/]+)`;
   });
   return new RegExp(`^${parts.join("")}/?$`);

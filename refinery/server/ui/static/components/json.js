@@ -29,7 +29,7 @@ export function JsonView({ value, label = "JSON", open = true }) {
 
 const isBranch = (value) => value !== null && typeof value === "object";
 const entriesOf = (value) => (Array.isArray(value) ? value.length : Object.keys(value).length);
-const isCut = (value) => isBranch(value) && isBranch(value.$cut) && typeof value.$cut.href === "string";
+const isCut = (value) => isBranch(value) && isBranch(value.$cut) && typeof value.$cut.bytes === "number";
 
 function Node({ name, value, depth, startOpen }) {
   if (isCut(value)) return html`<${Row} name=${name}><${CutPayload} cut=${value.$cut} /></${Row}>`;
@@ -94,7 +94,7 @@ function Leaf({ value }) {
 /** A payload too large to be sent with the run. @param {{cut: {bytes: number, href: string}}} props */
 export function CutPayload({ cut }) {
   // Only an address of this server's own API is followed, whatever the document says.
-  const isOurs = /^\/refinery\/v1\/[\w/.%-]+$/.test(cut.href);
+  const isOurs = /^\/refinery\/v1\/traces\/[\w.%~-]+\/runs\/[\w.%~-]+\/payload\/\w+$/.test(cut.href ?? "");
   return html`<span class="cut">${bytes(cut.bytes)}, too large to show here.
     ${isOurs && html`<a href=${cut.href} download="payload.json">Download it</a>`}</span>`;
 }

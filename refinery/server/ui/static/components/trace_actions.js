@@ -1,0 +1,48 @@
+/** What can be done with a trace: diagnose, what if, compare, label, download, delete. */
+import { html, useRef } from "../html.js";
+import { address, send } from "../api.js";
+import { link, navigate } from "../location.js";
+import { confirm } from "./confirm.js";
+import { Icon } from "./icon.js";
+import { toast } from "./toast.js";
+
+/** @param {{trace: Object, reload: () => void}} props */
+export function TraceActions({ trace, reload }) {
+  const id = encodeURIComponent(trace.trace_id);
+  const menu = useRef(null);
+  const close = () => { menu.current.open = false; };
+  const label = async (outcome) => {
+    close();
+    try {
+      await send("POST", `/traces/${id}/label`, { outcome });
+      toast.done(`Labelled ${outcome}`);
+      reload();
+    } catch (error) { toast.failure(error); }
+  };
+  const remove = async () => {
+    close();
+    const isSure = await confirm({
+      title: "Delete this trace?", action: "Delete", danger: true,
+      text: "Its runs, feedback and attachments go from the store. This cannot be undone.",
+    });
+    if (!isSure) return;
+    try {
+      await send("DELETE", `/traces/${id}`);
+      toast.done("Deleted");
+      navigate("/ui/");
+    } catch (error) { toast.failure(error); }
+  };
+  return html`
+    <a class="button button-primary" href=${link(`/diagnosis/${id}`)}>Diagnose</a>
+    <a class="button" href=${link(`/whatif/${id}`)}>What if?</a>
+    <a class="button" href=${link("/compare", { left: trace.trace_id })}>Compare</a>
+    <details class="menu" ref=${menu} onKeyDown=${(event) => event.key === "Escape" && close()}>
+      <summary class="button" aria-label="More actions">More</summary>
+      <div class="menu-items">
+        <button type="button" onClick=${() => label("pass")}><${Icon} name="flag" />Label: pass</button>
+        <button type="button" onClick=${() => label("fail")}><${Icon} name="flag" />Label: fail</button>
+        <a href=${address(`/traces/${id}`)} download="trace.json" onClick=${close}><${Icon} name="download" />Download the tree</a>
+        <button type="button" class="menu-danger" onClick=${remove}><${Icon} name="cross" />Delete …</button>
+      </div>
+    </details>`;
+}
