@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from langgraph.types import interrupt
 
@@ -142,16 +142,34 @@ def draft(parts: Parts, state: FixState) -> FixState:
 
 def _review(parts: Parts, state: FixState, patch: Patch) -> GuardReport:
     """What the guard says of a patch under the present settings."""
-    trace = parts.load_trace(state["trace_id"])
+    return review(state, patch, parts.load_trace(state["trace_id"]), parts)
+
+
+class Reviewing(Protocol):
+    """Where a patch goes, and the settings the guard obeys; `Parts` is one."""
+
+    @property
+    def repository(self) -> Repository:
+        """Where the patch goes."""
+        ...
+
+    @property
+    def settings(self) -> Settings:
+        """With the limits of the guard."""
+        ...
+
+
+def review(state: FixState, patch: Patch, trace: Trace, place: Reviewing) -> GuardReport:
+    """What the guard says of a patch, in the light of a session's diagnosis and trace."""
     found = decode(Diagnosis, state["diagnosis"])
     return policy.review(
         patch,
         GuardInput(
             changes=patch.changes,
-            repository=parts.repository.root,
+            repository=place.repository.root,
             located=_located(found.findings),
             trace_texts=tuple(text for run in trace.runs for _, text in texts(run)),
-            limits=parts.settings.values.guard.model_dump(),
+            limits=place.settings.values.guard.model_dump(),
         ),
     )
 

@@ -43,7 +43,13 @@ class Decision:
 Ask = Callable[[FixOutcome], Decision]
 
 
-def fix(workspace: Workspace, request: FixRequest, ask: Ask, say: Say) -> FixOutcome:
+def fix(
+    workspace: Workspace,
+    request: FixRequest,
+    ask: Ask,
+    say: Say,
+    began: Callable[[str], None] = lambda session_id: None,
+) -> FixOutcome:
     """Diagnose, propose, prove, ask, commit.
 
     Args:
@@ -51,6 +57,7 @@ def fix(workspace: Workspace, request: FixRequest, ask: Ask, say: Say) -> FixOut
         request: what to fix.
         ask: decides on a proven patch; called at most once, before anything is written.
         say: is told what is going on, a line at a time.
+        began: is told the id of the session before the work begins.
 
     Raises:
         InputError: the repository, the entry point or a check is not usable.
@@ -59,12 +66,13 @@ def fix(workspace: Workspace, request: FixRequest, ask: Ask, say: Say) -> FixOut
     """
     repository = Repository.open(repositories.choose(request.repository, request.trace))
     state = initial_state(workspace, request, repository, say)
+    began(state["session_id"])
     say(f"session {state['session_id']}; resume with: refinery fix --resume {state['session_id']}")
     asked = (request.model, request.run_hooks)
-    with _open_graph(workspace, repository, asked, say) as graph:
+    with open_graph(workspace, repository, asked, say) as graph:
         config = {"configurable": {"thread_id": state["session_id"]}}
         graph.invoke(state, config)
-        outcome = _conclude(graph, config, ask)
+        outcome = conclude(graph, config, ask)
     _learn(workspace, outcome)
     return outcome
 
@@ -93,26 +101,26 @@ def resume(
         InputError: the session is about another repository, or the branch has moved on.
         RefusedError: the session was not begun by this user, or was altered.
     """
-    state = _saved_state(workspace, session_id)
+    state = saved_state(workspace, session_id)
     opened = Repository.open(repository or Path.cwd())
-    _require_own_request(state, opened)
-    with _open_graph(workspace, opened, (state.get("model"), run_hooks), say) as graph:
+    require_own_request(state, opened)
+    with open_graph(workspace, opened, (state.get("model"), run_hooks), say) as graph:
         config = {"configurable": {"thread_id": session_id}}
         waiting = graph.get_state(config).next
         if waiting and waiting != ("approve",):
             say(f"going on with: {waiting[0]}")
             graph.invoke(None, config)
-        outcome = _conclude(graph, config, ask)
+        outcome = conclude(graph, config, ask)
     if waiting:
         _learn(workspace, outcome)
     return outcome
 
 
 @contextmanager
-def _open_graph(
+def open_graph(
     workspace: Workspace, repository: Repository, asked: tuple[str | None, bool], say: Say
 ) -> Iterator[Any]:
-    """The pipeline, for a model and with or without the repository's commit hooks."""
+    """The pipeline over real parts, for a model and with or without the commit hooks."""
     from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
     from langgraph.checkpoint.sqlite import SqliteSaver
 
@@ -175,7 +183,12 @@ def _loader(workspace: Workspace) -> Callable[[str], Trace]:
     return load
 
 
-def _saved_state(workspace: Workspace, session_id: str) -> FixState:
+def saved_state(workspace: Workspace, session_id: str) -> FixState:
+    """The state of a session as it was kept last.
+
+    Raises:
+        NotFoundError: no session of that id.
+    """
     from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
     from langgraph.checkpoint.sqlite import SqliteSaver
 
@@ -190,8 +203,13 @@ def _saved_state(workspace: Workspace, session_id: str) -> FixState:
     return values
 
 
-def _require_own_request(state: FixState, opened: Repository) -> None:
-    """Check that this user began the session, and about this repository."""
+def require_own_request(state: FixState, opened: Repository) -> None:
+    """Check that this user began the session, and about this repository.
+
+    Raises:
+        RefusedError: it was begun by somebody else, or was altered.
+        InputError: it is about another repository.
+    """
     if not is_sealed(request_of(state), state.get("request_seal")):
         raise RefusedError(
             f"session {state['session_id']} was not begun by your Refinery, or was altered",
@@ -213,8 +231,12 @@ def _learn(workspace: Workspace, outcome: FixOutcome) -> None:
     learning.learn(workspace, outcome, learning.Session(outcome.started_ns, failed_ns))
 
 
-def _conclude(graph: Any, config: dict[str, Any], ask: Ask) -> FixOutcome:
-    """Ask for the approval when the graph waits for it, and go on with the answer."""
+def conclude(graph: Any, config: dict[str, Any], ask: Ask) -> FixOutcome:
+    """Ask for the approval when the graph waits for it, and go on with the answer.
+
+    Raises:
+        RefusedError: the proof is not this user's, or the approval does not cover the patch.
+    """
     from langgraph.types import Command
 
     from refinery.agents import nodes
@@ -222,7 +244,7 @@ def _conclude(graph: Any, config: dict[str, Any], ask: Ask) -> FixOutcome:
     snapshot = graph.get_state(config)
     if snapshot.next == ("approve",):
         nodes.require_own_proof(snapshot.values)
-        outcome = _outcome(snapshot.values)
+        outcome = outcome_of(snapshot.values)
         decision = ask(outcome)
         if decision.answer == "later":
             return outcome
@@ -238,7 +260,7 @@ def _conclude(graph: Any, config: dict[str, Any], ask: Ask) -> FixOutcome:
             config,
         )
         snapshot = graph.get_state(config)
-    return _outcome(snapshot.values)
+    return outcome_of(snapshot.values)
 
 
 def _refuse_if_uncovered(outcome: FixOutcome, decision: Decision) -> None:
@@ -248,7 +270,12 @@ def _refuse_if_uncovered(outcome: FixOutcome, decision: Decision) -> None:
         )
 
 
-def _outcome(values: FixState) -> FixOutcome:
+def outcome_of(values: FixState) -> FixOutcome:
+    """How far a session has come.
+
+    Raises:
+        InputError: it ended before the diagnosis.
+    """
     attempts = tuple(decode(Attempt, value) for value in values.get("attempts") or [])
     chosen_id = values.get("chosen")
     change = values.get("change")

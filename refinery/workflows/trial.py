@@ -102,7 +102,7 @@ def load(workspace: Workspace, repository: Repository, text: str) -> Patch:
         if path.stat().st_size > MAX_DIFF_BYTES:
             raise InputError(f"{text} is longer than {MAX_DIFF_BYTES:,} bytes")
         diff = path.read_bytes().decode("utf-8", "surrogateescape")
-        return _of_diff(repository, diff, text)
+        return of_diff(repository, diff, text)
     found = next((c for c in changes.history(workspace.home) if c.change_id == text), None)
     if found is None:
         raise NotFoundError(
@@ -116,8 +116,12 @@ def load(workspace: Workspace, repository: Repository, text: str) -> Patch:
     return build((), tuple(made), base)
 
 
-def _of_diff(repository: Repository, diff: str, name: str) -> Patch:
-    """The patch a diff comes to; it is applied to a copy of the files, by git."""
+def of_diff(repository: Repository, diff: str, name: str) -> Patch:
+    """The patch a diff comes to on HEAD; it is applied to a copy of the files, by git.
+
+    Raises:
+        InputError: it does not apply, or changes nothing; the message begins with `name`.
+    """
     base = repository.head_commit()
     with tempfile.TemporaryDirectory(prefix="refinery-diff-") as folder:
         root = Path(folder).resolve() / "code"
