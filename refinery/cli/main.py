@@ -91,6 +91,10 @@ def root(
             "project's .refinery/traces.db.",
         ),
     ] = None,
+    quiet: Annotated[
+        bool,
+        typer.Option(output.QUIET, help="Say nothing but the result; also after the command."),
+    ] = False,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print version."),
@@ -110,7 +114,7 @@ def main() -> None:
 
         completion_init()
     try:
-        code = app(prog_name="refinery", standalone_mode=False)
+        code = app(_arguments(), prog_name="refinery", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except RefineryError as error:
         output.print_error(error)
@@ -124,6 +128,12 @@ def main() -> None:
         sys.exit(ExitCode.DONE)
     except Exception as error:  # noqa: BLE001  # the one broad catch of the command line
         sys.exit(_usage_error(error) or _bug(error))
+
+
+def _arguments() -> list[str]:
+    """What was typed, without the `--quiet` that `output` has read already."""
+    own = output.own_words()
+    return [word for word in own if word != output.QUIET] + sys.argv[1 + len(own) :]
 
 
 def _usage_error(error: Exception) -> int | None:

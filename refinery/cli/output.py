@@ -17,15 +17,23 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 """Version of every JSON document the command line prints."""
 
+QUIET = "--quiet"
+"""Taken before and after the name of a command."""
+
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document instead of text.")
 ]
 
 
+def own_words() -> list[str]:
+    """What was typed after `refinery`, up to a `--`: what follows that belongs to a program."""
+    words = sys.argv[1:]
+    return words[: words.index("--")] if "--" in words else words
+
+
 def _wants_json() -> bool:
     """Whether this call asked for JSON, known before options are parsed so errors obey it."""
-    words = sys.argv[1:]
-    return "--json" in (words[: words.index("--")] if "--" in words else words)
+    return "--json" in own_words()
 
 
 def emit(document: dict[str, Any], json_output: bool, render: Callable[["Console"], None]) -> None:
@@ -66,8 +74,8 @@ def console(*, to_stderr: bool = False) -> "Console":
 
 
 def note(text: str) -> None:
-    """Say something to the person at the terminal; silent in JSON mode."""
-    if not _wants_json():
+    """Say something to the person at the terminal; silent with `--json` and `--quiet`."""
+    if not (_wants_json() or QUIET in own_words()):
         sys.stderr.write(safe(text) + "\n")
         sys.stderr.flush()
 

@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ import refinery
 from refinery import home
 from refinery.cli import main as cli_main
 from refinery.errors import ExitCode
-from tests.cli.calling import call
+from tests.cli.calling import call, call_program
 
 
 def test_the_version_is_printed() -> None:
@@ -66,7 +67,7 @@ def test_an_expected_error_is_json_when_json_was_asked_for(isolated: Path) -> No
 
 
 def test_a_bug_leaves_a_report_and_ends_with_70(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(**_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr(cli_main, "app", broken)
@@ -80,7 +81,7 @@ def test_a_bug_leaves_a_report_and_ends_with_70(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(**_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli_main, "app", interrupted)
@@ -92,9 +93,27 @@ def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_closed_pipe_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def closed(**_: object) -> None:
+    def closed(*_: object, **__: object) -> None:
         raise BrokenPipeError
 
     monkeypatch.setattr(cli_main, "app", closed)
 
     assert call("doctor").code == ExitCode.DONE
+
+
+@pytest.mark.parametrize("words", [("--quiet", "traces"), ("traces", "--quiet")])
+def test_quiet_leaves_the_result_alone(words: tuple[str, ...], isolated: Path) -> None:
+    talking = call("traces")
+    quiet = call(*words)
+
+    assert "no traces yet" in talking.stderr
+    assert (quiet.code, quiet.stderr) == (0, "")
+    assert quiet.stdout == talking.stdout
+
+
+def test_a_quiet_of_the_recorded_program_is_its_own(isolated: Path) -> None:
+    called = call_program(
+        "record", "--", sys.executable, "-c", "import sys; print(sys.argv[1:])", "--quiet"
+    )
+
+    assert called.stdout == "['--quiet']\n"
