@@ -26,6 +26,9 @@ export function duration(ms) {
   return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
 }
 
+/** A figure without the digits a round value does not need: `5.00 s` is `5 s`. */
+export const rounded = (text) => text.replace(/\.0+(?=\D|$)/, "").replace(/(\.\d*[1-9])0+(?=\D|$)/, "$1");
+
 /** US dollars, with as many digits as small sums need. */
 export function cost(usd) {
   const value = typeof usd === "string" ? Number(usd) : usd;

@@ -1,5 +1,5 @@
 /** Messages as a conversation; tool calls with their arguments; never a picture, never a link. */
-import { html } from "../html.js";
+import { html, useMemo } from "../html.js";
 import { CutPayload, JsonView } from "./json.js";
 import { Badge } from "./badge.js";
 import { oneLine, Text } from "./text.js";
@@ -7,6 +7,9 @@ import { oneLine, Text } from "./text.js";
 const ROLES = { system: "System", user: "User", assistant: "Model", tool: "Tool" };
 /** Characters of a message shown at first; the instructions of an agent are often pages long. */
 const SHOWN = { system: 700, tool: 1500 };
+
+/** Longer texts are shown as they are: parsing them would hold the page up. */
+const MOST_JSON = 200_000;
 
 /** What a run was given and what it answered. @param {{run: Object}} props */
 export function Conversation({ run }) {
@@ -36,11 +39,22 @@ function Message({ message }) {
       ${message.tool_call_id && html`<code class="muted">${oneLine(message.tool_call_id, 40)}</code>`}
       ${message.is_error && html`<${Badge} tone="bad">error</${Badge}>`}
     </div>
-    ${message.text && html`<${Text} value=${message.text} shown=${SHOWN[role] ?? 6000} />`}
+    ${message.text && html`<${Said} text=${message.text} shown=${SHOWN[role] ?? 6000} />`}
     ${message.is_cut && html`<p class="muted">The rest of this message is in the raw document.</p>`}
     ${calls.map((call, at) => html`<${ToolCall} key=${at} call=${call} />`)}
     ${!message.text && calls.length === 0 && html`<p class="muted">empty</p>`}
   </li>`;
+}
+
+/** The text of a message; one that is a JSON object or list, as tools answer, as a tree. */
+function Said({ text, shown }) {
+  const value = useMemo(() => parsed(text), [text]);
+  return value === null ? html`<${Text} value=${text} shown=${shown} />` : html`<${JsonView} value=${value} label="Message" />`;
+}
+
+function parsed(text) {
+  if (!/^\s*[[{]/.test(text) || text.length > MOST_JSON) return null;
+  try { return JSON.parse(text); } catch { return null; }
 }
 
 /** One call a model asked for. @param {{call: Object}} props */

@@ -5,7 +5,7 @@
  * come and go while the keyboard stays where it is.
  */
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../html.js";
-import { compact, duration } from "../format.js";
+import { compact, duration, rounded } from "../format.js";
 import { barOf, rowOf, ticksOf } from "../run_tree.js";
 import { KindBadge } from "./badge.js";
 import { Icon } from "./icon.js";
@@ -126,8 +126,7 @@ function Head({ span }) {
   </div>`;
 }
 
-/** A duration without the digits a round moment does not need. */
-const tick = (at) => (at === 0 ? "0" : duration(at).replace(/\.0+ /, " ").replace(/(\.\d*[1-9])0+ /, "$1 "));
+const tick = (at) => (at === 0 ? "0" : rounded(duration(at)));
 
 function Row({ row, at, span, mark, isHit, isSelected, select, open, toggle }) {
   const { run, hasChildren, isClosed } = row;

@@ -1,0 +1,94 @@
+/** A chart over time, drawn by uPlot in the colours of the theme, with its figures as a table. */
+import { html, useEffect, useRef, useState } from "../html.js";
+import { moment, rounded } from "../format.js";
+
+const HEIGHT_PX = 190;
+const STYLES = "/ui/static/vendor/uplot.css";
+
+/**
+ * @param {{
+ *   title: string,
+ *   times: number[],
+ *   series: {label: string, values: (number|null)[], color: string, bars?: boolean}[],
+ *   format: (value: number) => string,
+ * }} props `times` in milliseconds; `color` is the name of a token, e.g. `--accent`
+ */
+export function Chart({ title, times, series, format }) {
+  const place = useRef(null);
+  const theme = useTheme();
+  const data = JSON.stringify([times, series.map((one) => one.values)]);
+  useEffect(() => {
+    let plot = null;
+    let observer = null;
+    let isGone = false;
+    ensureStyles();
+    import("../vendor/uplot.js").then(({ default: UPlot }) => {
+      if (isGone || !place.current) return;
+      const width = () => Math.max(120, place.current?.clientWidth ?? 120);
+      plot = new UPlot(options(UPlot, { width: width(), series, format }), [times.map((ms) => ms / 1000), ...series.map((one) => one.values)], place.current);
+      observer = new ResizeObserver(() => plot.setSize({ width: width(), height: HEIGHT_PX }));
+      observer.observe(place.current);
+    });
+    return () => {
+      isGone = true;
+      observer?.disconnect();
+      plot?.destroy();
+    };
+  }, [data, theme]);
+  return html`<figure class="panel chart">
+    <figcaption><h3>${title}</h3><span class="chart-legend">${series.map((one) => html`<span key=${one.label} class="legend-item"><span class=${`legend-mark legend${one.color}`} aria-hidden="true"></span>${one.label}</span>`)}</span></figcaption>
+    <div ref=${place} class="chart-plot" role="img" aria-label=${`${title} over time; the figures are in the table below`}></div>
+    <details><summary class="muted">As a table</summary><${Figures} title=${title} times=${times} series=${series} format=${format} /></details>
+  </figure>`;
+}
+
+function Figures({ title, times, series, format }) {
+  return html`<div class="table-scroll" tabindex="0" role="region" aria-label=${`${title}, figures`}><table class="table">
+    <thead><tr><th scope="col">From</th>${series.map((one) => html`<th key=${one.label} scope="col" class="numeric">${one.label}</th>`)}</tr></thead>
+    <tbody>${times.map((ms, at) => html`<tr key=${ms}><th scope="row">${moment(ms)}</th>${series.map((one) => html`<td key=${one.label} class="numeric">${format(one.values[at])}</td>`)}</tr>`)}</tbody>
+  </table></div>`;
+}
+
+/** The theme in use; changes when the reader or the system changes it. */
+function useTheme() {
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const read = () => `${document.documentElement.dataset.theme ?? ""} ${dark.matches}`;
+  const [theme, setTheme] = useState(read);
+  useEffect(() => {
+    const follow = () => setTheme(read());
+    const observer = new MutationObserver(follow);
+    observer.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+    dark.addEventListener("change", follow);
+    return () => { observer.disconnect(); dark.removeEventListener("change", follow); };
+  }, []);
+  return theme;
+}
+
+function ensureStyles() {
+  if (document.querySelector(`link[href="${STYLES}"]`)) return;
+  document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href: STYLES }));
+}
+
+/** A token's colour as the canvas takes it. */
+function colorOf(token) {
+  const probe = document.body.appendChild(document.createElement("span"));
+  probe.style.color = `var(${token})`;
+  const color = getComputedStyle(probe).color;
+  probe.remove();
+  return color;
+}
+
+function options(UPlot, { width, series, format }) {
+  const grid = { stroke: colorOf("--line"), width: 1 };
+  const axis = { stroke: colorOf("--text-muted"), grid, ticks: { show: false }, font: '11px "Inter", sans-serif' };
+  return {
+    width, height: HEIGHT_PX, legend: { show: false }, padding: [8, 8, 0, 0],
+    cursor: { drag: { x: false, y: false }, points: { size: 6 } },
+    scales: { x: { time: true }, y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.1 : 1] } },
+    axes: [{ ...axis, space: 80 }, { ...axis, size: 62, values: (_plot, values) => values.map((value) => rounded(format(value))) }],
+    series: [{}, ...series.map((one) => ({
+      label: one.label, stroke: colorOf(one.color), width: 2, spanGaps: false, points: { show: !one.bars, size: 6, fill: colorOf(one.color) },
+      ...(one.bars ? { fill: colorOf(one.color), paths: UPlot.paths.bars({ size: [0.7, 40] }), width: 0 } : {}),
+    }))],
+  };
+}
