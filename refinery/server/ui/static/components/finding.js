@@ -5,6 +5,7 @@ import { percent } from "../format.js";
 import { link, runLink, traceLink } from "../location.js";
 import { Badge } from "./badge.js";
 import { Icon } from "./icon.js";
+import { PhrasePlace } from "./find_phrase.js";
 import { phraseIn } from "./phrase.js";
 import { visible } from "./text.js";
 
@@ -19,7 +20,7 @@ const CAUSES = {
 export function FindingCard({ finding, trace, runs, isFirst = false }) {
   const name = (id) => runs.find(({ run_id: run }) => run === id)?.name ?? "a step";
   const { cause_run_id: cause, symptom_run_id: symptom } = finding;
-  return html`<article class="panel finding" aria-labelledby=${`finding-${finding.finding_id}`}>
+  return html`<article class="panel found" aria-labelledby=${`finding-${finding.finding_id}`}>
     <div class="panel-head">
       <span class="finding-id">${finding.finding_id}</span>
       <h3 id=${`finding-${finding.finding_id}`}>${visible(finding.title)}</h3>
@@ -60,7 +61,7 @@ function EvidenceItem({ item, trace, name }) {
     setPlace({ isLoading: true });
     try {
       const found = await get(`/traces/${encodeURIComponent(trace)}/runs/${encodeURIComponent(item.run_id)}`);
-      return setPlace(phraseIn(found.run, item) ?? { isMissing: true });
+      return setPlace(phraseIn(found, item) ?? { isMissing: true });
     } catch (error) {
       return setPlace({ error });
     }
@@ -82,8 +83,7 @@ function Place({ place, href }) {
   if (place.isMissing) {
     return html`<p class="muted">The phrase stands in a part that is too long to be shown here. <a href=${href}>The whole step</a></p>`;
   }
-  return html`<div class="phrase"><div class="phrase-where muted"><code>${visible(place.path)}</code></div>
-    <div class="text">${place.isCutBefore ? "… " : ""}${visible(place.before)}<mark>${visible(place.phrase)}</mark>${visible(place.after)}${place.isCutAfter ? " …" : ""}</div></div>`;
+  return html`<div class="phrase"><div class="phrase-where muted"><code>${visible(place.path)}</code></div><${PhrasePlace} place=${place} /></div>`;
 }
 
 const place = ({ file, line_start: from, line_end: to }) => `${file}:${from}${to > from ? `–${to}` : ""}`;

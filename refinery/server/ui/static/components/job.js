@@ -6,7 +6,7 @@
  */
 import { html, useEffect, useMemo, useRef, useState } from "../html.js";
 import { events, send, useConnection, useData } from "../api.js";
-import { duration } from "../format.js";
+import { duration, iso, moment } from "../format.js";
 import { visible } from "./text.js";
 import { Failure } from "./states.js";
 import { Icon } from "./icon.js";
@@ -142,15 +142,35 @@ function Lines({ lines, closed = false }) {
   </div>`;
 }
 
+const KINDS = { what_if: "What if", replay: "Replay as recorded", diagnose: "Diagnosis", fix: "Fix", bisect: "Search for the commit" };
+const STATES = { awaiting_approval: "waits for your approval", done: "done", failed: "failed", cancelled: "cancelled", queued: "waiting", running: "running" };
+const EARLIER = 8;
+
 /** The jobs of a trace and of these kinds, newest first, as links. */
 export function EarlierJobs({ trace, kinds, chosen, href, title = "Earlier" }) {
   const { data } = useData("/jobs");
-  const found = (data?.jobs ?? []).filter((job) => kinds.includes(job.kind) && (!trace || job.trace_id === trace) && job.job_id !== chosen);
+  const found = (data?.jobs ?? [])
+    .filter((job) => kinds.includes(job.kind) && (!trace || job.trace_id === trace) && job.job_id !== chosen)
+    .sort((one, other) => (other.created_ms ?? 0) - (one.created_ms ?? 0));
   if (found.length === 0) return null;
   return html`<section class="stack-tight" aria-label=${title}>
     <h2>${title}</h2>
-    <ul class="job-links">${found.slice(0, 8).map((job) => html`<li key=${job.job_id}>
-      <a href=${href(job)}>${job.kind.replace("_", " ")} ${job.job_id}</a> <span class="muted">${job.state.replace("_", " ")}</span>
+    <ul class="job-links">${found.slice(0, EARLIER).map((job) => html`<li key=${job.job_id}>
+      <a href=${href(job)}>${KINDS[job.kind] ?? job.kind}${optionText(job)}</a>
+      <span class="muted">${STATES[job.state] ?? job.state} · <time datetime=${iso(job.created_ms)}>${moment(job.created_ms)}</time></span>
     </li>`)}</ul>
   </section>`;
+}
+
+/** What was asked for, in a few words, so that one try can be told from another. */
+function optionText({ options = {} }) {
+  const told = [
+    options.models?.length && `model ${options.models.join(", ")}`,
+    options.temperatures?.length && `temperature ${options.temperatures.join(", ")}`,
+    options.max_tokens?.length && `at most ${options.max_tokens.join(", ")} tokens`,
+    options.prompts?.length && "other instructions",
+    options.settings?.length && "other values",
+    options.expectation,
+  ].filter(Boolean).join("; ");
+  return told ? `: ${told.length > 80 ? `${told.slice(0, 80)} …` : told}` : "";
 }

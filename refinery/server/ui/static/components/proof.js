@@ -13,8 +13,12 @@ const VERDICTS = {
   regressed: ["bad", "It makes something worse"],
   unverifiable: ["bad", "Could not be verified"],
 };
-const ARMS = { unpatched: "as it is now", "no-op": "with a change that does nothing (control)", patch: "with the patch" };
+const ARMS = {
+  unpatched: "as it is now", "unpatched, asked again": "as it is now, every question asked anew",
+  "no-op": "with a change that does nothing (control)", patch: "with the patch",
+};
 const GROUPS = { failing: "on what failed", passing: "on what worked" };
+const HELD_OUT = "held-out ";
 
 /** A verdict in one badge. */
 export function VerdictBadge({ verdict }) {
@@ -44,7 +48,9 @@ export function TrialView({ trial }) {
 
 function ArmRow({ arm }) {
   const [low, high] = arm.interval ?? [0, 1];
-  const name = `${ARMS[arm.name] ?? arm.name}, ${GROUPS[arm.group] ?? arm.group}`;
+  const isKept = arm.group.startsWith(HELD_OUT);
+  const group = isKept ? arm.group.slice(HELD_OUT.length) : arm.group;
+  const name = `${ARMS[arm.name] ?? arm.name}, ${GROUPS[group] ?? group}${isKept ? " (kept aside to confirm)" : ""}`;
   const share = arm.total ? arm.passed / arm.total : null;
   return html`<div class="arm">
     <span class="arm-name">${visible(name)}</span>

@@ -16,7 +16,7 @@ export function Unknowns({ found, runs }) {
     <div class="panel-head"><h2 id="unknown-title">Not established</h2></div>
     <div class="panel-body stack">
       ${open.length > 0
-        ? html`<ul class="plain-list stack-tight">${open.map((gap) => html`<li key=${gap}>${visible(gap)}</li>`)}</ul>`
+        ? html`<ul class="plain-list stack-tight sentences">${open.map((gap) => html`<li key=${gap}>${visible(gap)}</li>`)}</ul>`
         : html`<p>Every question the recording can be asked was asked. That a check found nothing does not prove that nothing is wrong.</p>`}
       ${rejected.length > 0 && html`<div class="stack-tight"><h3>Thrown away</h3><p class="muted">The model said this too, but its quote does not stand in the recording.</p>
         <ul class="plain-list stack-tight">${rejected.map((reason) => html`<li key=${reason}>${visible(reason)}</li>`)}</ul></div>`}

@@ -7,16 +7,27 @@ import { toast } from "./toast.js";
 
 const NOTHING = { models: "", temperatures: "", tokens: "", prompts: [], settings: [], alone: false, limit: "", budget: "" };
 
+/** The form as it was filled in for a job, so that one thing of it can be changed. */
+function filled(options) {
+  if (!options) return NOTHING;
+  const text = (value) => (value === null || value === undefined ? "" : String(value));
+  return {
+    models: (options.models ?? []).join(", "), temperatures: (options.temperatures ?? []).join(", "), tokens: (options.max_tokens ?? []).join(", "),
+    prompts: (options.prompts ?? []).map((prompt) => prompt.text), settings: (options.settings ?? []).map(settingRow).filter(Boolean),
+    alone: options.alone ?? false, limit: text(options.max_requests), budget: text(options.budget_usd),
+  };
+}
+
 /**
  * @param {{
- *   trace: any, runs: any[], at?: string, isBusy: boolean, isFolded: boolean,
+ *   trace: any, runs: any[], at?: string, options?: Object, isBusy: boolean, isAgain: boolean,
  *   begin: (kind: string, options: Object) => Promise<void>,
- * }} props `at`: the run the page was opened for; `isFolded`: a result stands above
+ * }} props `at`: the run the page was opened for; `options`: of the job above, if any
  */
-export function WhatIfForm({ trace, runs, at, isBusy, isFolded, begin }) {
+export function WhatIfForm({ trace, runs, at, options, isBusy, isAgain, begin }) {
   const calls = runs.filter(({ kind }) => kind === "llm");
   const entry = useEntry(trace.trace_id, runs[0]?.run_id);
-  const [form, setForm] = useState(NOTHING);
+  const [form, setForm] = useState(() => filled(options));
   const [step, setStep] = useState(calls.some(({ run_id: id }) => id === at) ? at : null);
   const [problem, setProblem] = useState(null);
   const set = (part) => { setForm((old) => ({ ...old, ...part })); setProblem(null); };
@@ -24,18 +35,17 @@ export function WhatIfForm({ trace, runs, at, isBusy, isFolded, begin }) {
   const read = useMemo(() => optionsOf(form, chosen), [form, chosen]);
   const submit = (event) => {
     event.preventDefault();
-    const { options, error } = read;
-    setProblem(error ?? null);
-    if (error) return undefined;
-    return begin("what_if", options);
+    setProblem(read.error ?? null);
+    return read.error ? undefined : begin("what_if", read.options);
   };
   return html`<section class="panel" aria-labelledby="form-title">
-    <div class="panel-head"><h2 id="form-title">${isFolded ? "Try something else" : "Try it differently"}</h2></div>
+    <div class="panel-head"><h2 id="form-title">${isAgain ? "Try something else" : "Try it differently"}</h2></div>
     <form class="panel-body stack" onSubmit=${submit} novalidate>
       <${Sort} entry=${entry} calls=${calls} />
       ${calls.length > 0 && html`
-        <${StepChoice} calls=${calls} chosen=${chosen} choose=${setStep} mayAll=${entry !== false || calls.length === 1} />
-        <${Asked} form=${form} set=${set} call=${calls.find(({ run_id: id }) => id === chosen) ?? calls[0]} calls=${calls} />
+        <${Asked} form=${form} set=${set} trace=${trace.trace_id} call=${calls.find(({ run_id: id }) => id === chosen) ?? calls[0]} calls=${calls}>
+          <${StepChoice} calls=${calls} chosen=${chosen} choose=${setStep} mayAll=${entry !== false || calls.length === 1} />
+        </${Asked}>
         <${Prompts} prompts=${form.prompts} set=${set} trace=${trace.trace_id} call=${chosen || calls[0]?.run_id} />`}
       <details class="fold"><summary>Set recorded values, limits</summary>
         <div class="stack fold-body">
@@ -55,10 +65,10 @@ export function WhatIfForm({ trace, runs, at, isBusy, isFolded, begin }) {
 
 /** Whether the recording says how its program was started: its entry point, false, or undefined yet. */
 function useEntry(trace, root) {
-  const { data } = useData(root ? `/traces/${encodeURIComponent(trace)}/runs/${encodeURIComponent(root)}` : null);
+  const { data } = useData(root ? runPath(trace, root) : null);
   if (!data) return undefined;
-  const run = data.run ?? data;
-  return run.metadata?.refinery?.entry_point?.kind === "callable" ? run.metadata.refinery.entry_point : false;
+  const entry = data.metadata?.refinery?.entry_point;
+  return entry?.kind === "callable" ? entry : false;
 }
 
 function Sort({ entry, calls }) {
@@ -73,7 +83,7 @@ function Sort({ entry, calls }) {
 }
 
 function StepChoice({ calls, chosen, choose, mayAll }) {
-  return html`<label class="field"><span>Where</span>
+  return html`<label class="field"><span>Which step</span>
     <select class="input" value=${chosen} onChange=${(event) => choose(event.target.value)}>
       ${mayAll && html`<option value="">${calls.length === 1 ? "The model call" : `Every model call (${calls.length})`}</option>`}
       ${(calls.length > 1 || !mayAll) && calls.map((call, index) => html`<option key=${call.run_id} value=${call.run_id}>
@@ -81,17 +91,23 @@ function StepChoice({ calls, chosen, choose, mayAll }) {
     </select></label>`;
 }
 
-function Asked({ form, set, call, calls }) {
+function Asked({ form, set, trace, call, calls, children }) {
   const list = useId();
+  const { data: run } = useData(runPath(trace, call.run_id));
+  const then = (...names) => {
+    const value = names.map((name) => run?.params?.[name]).find((one) => typeof one === "number");
+    return value === undefined ? "as recorded" : `then: ${value}`;
+  };
   const known = [...new Set(calls.map(({ model }) => model).filter(Boolean))];
   const field = (name, label, hint, more = {}) => html`<label class="field"><span>${label}</span>
     <input class="input" value=${form[name]} placeholder=${hint} autocomplete="off" spellcheck=${false}
       onInput=${(event) => set({ [name]: event.target.value })} ...${more} /></label>`;
   return html`<fieldset class="fields">
     <legend class="visually-hidden">What is different</legend>
+    ${children}
     ${field("models", "Another model", call?.model ? `then: ${call.model}` : "its name", { list, name: "models" })}
-    ${field("temperatures", "Temperature", "as recorded", { inputmode: "decimal", name: "temperatures" })}
-    ${field("tokens", "Longest answer, in tokens", "as recorded", { inputmode: "numeric", name: "tokens" })}
+    ${field("temperatures", "Temperature", then("temperature"), { inputmode: "decimal", name: "temperatures" })}
+    ${field("tokens", "Longest answer, in tokens", then("max_tokens", "max_completion_tokens", "max_output_tokens"), { inputmode: "numeric", name: "tokens" })}
     <datalist id=${list}>${known.map((name) => html`<option key=${name} value=${name} />`)}</datalist>
     <p class="fields-hint muted">Several values with commas, e.g. 0, 0.7, 1: each combination is tried, and a table compares them.</p>
   </fieldset>`;
@@ -119,17 +135,12 @@ function Prompts({ prompts, set, trace, call }) {
 }
 
 async function recordedPrompt(trace, call) {
-  const found = await get(`/traces/${encodeURIComponent(trace)}/runs/${encodeURIComponent(call)}`);
-  const messages = (found.run ?? found).messages_in ?? [];
-  const system = messages.find(({ role }) => role === "system" || role === "developer");
-  return textOf(system?.content ?? system?.text);
+  const { messages_in: messages } = await get(runPath(trace, call));
+  if (!Array.isArray(messages)) return "";
+  return messages.find(({ role }) => role === "system" || role === "developer")?.text ?? "";
 }
 
-function textOf(content) {
-  if (typeof content === "string") return content;
-  if (!Array.isArray(content)) return "";
-  return content.map((part) => (typeof part === "string" ? part : part?.text ?? "")).join("");
-}
+const runPath = (trace, run) => `/traces/${encodeURIComponent(trace)}/runs/${encodeURIComponent(run)}`;
 
 function Limits({ form, set }) {
   const field = (name, label) => html`<label class="field"><span>${label}</span>
@@ -161,6 +172,12 @@ export function optionsOf(form, at) {
   if (sizes.every((size) => size === 0) && settings.length === 0) return { error: "Change at least one thing." };
   const options = { models, temperatures, max_tokens: tokens, prompts, settings, max_requests: limit, budget_usd: budget, ...(form.alone ? { alone: true } : {}), ...(at ? { at } : {}) };
   return { options, count: sizes.reduce((product, size) => product * Math.max(1, size), 1) };
+}
+
+/** A setting read back, the other way round of `settingText`; null for another form. */
+function settingRow(text) {
+  const found = /^([^.]+)\.(input|output)(?:\.([^=]*))?=([\s\S]*)$/.exec(text);
+  return found && { step: found[1], side: found[2], path: found[3] ?? "", value: found[4] };
 }
 
 const settingText = ({ step, side, path, value }) => [step, side, ...(path.trim() ? [path.trim()] : [])].join(".") + `=${value}`;

@@ -154,12 +154,12 @@ function Figures({ before, after }) {
     ["Cost", money(before), money(after)],
     ["Time of the models", duration(before.model_ms), duration(after.model_ms)],
   ];
-  return html`<${Table} caption="Figures before and after" rows=${rows} rowKey=${([name]) => name} rowHeader="name"
+  return html`<div class="fit"><${Table} caption="Figures before and after" rows=${rows} rowKey=${([name]) => name} rowHeader="name"
     columns=${[
       { id: "name", label: "", render: ([name]) => name },
       { id: "before", label: "Before", numeric: true, render: ([, value]) => value },
       { id: "after", label: "After", numeric: true, render: ([, , value]) => value },
-    ]} />`;
+    ]} /></div>`;
 }
 
 function FirstChanged({ cell, runs }) {

@@ -28,8 +28,7 @@ function Row({ row, number, steps, trace, rootId, change, remove }) {
   const list = useId();
   const id = row.step === "root" ? rootId : row.step;
   const { data } = useData(id ? `/traces/${encodeURIComponent(trace)}/runs/${encodeURIComponent(id)}` : null);
-  const run = data?.run ?? data;
-  const whole = run?.[row.side === "input" ? "inputs" : "outputs"];
+  const whole = data?.[row.side === "input" ? "inputs" : "outputs"];
   const paths = leaves(whole);
   const now = at(whole, row.path);
   const sides = steps.find((step) => step.id === row.step)?.sides ?? ["input"];

@@ -97,6 +97,7 @@ function Evidence({ job, again }) {
   const guard = (waits && data.approval?.guard) || found.guard;
   return html`<div class="stack" data-state=${data.state}>
     ${found.change && html`<${Committed} change=${found.change} tests=${found.tests} />`}
+    ${waits && found.edited && !found.edited.is_proven && html`<${NotTaken} edited=${found.edited} />`}
     ${!waits && !found.change && html`<${NotCommitted} found=${found} again=${again} />`}
     <${Cause} diagnosis=${found.diagnosis} trace=${data.trace_id} />
     ${chosen && html`<section class="panel" aria-labelledby="why-title"><div class="panel-head"><h2 id="why-title">${visible(chosen.title)}</h2></div>
@@ -107,6 +108,16 @@ function Evidence({ job, again }) {
     ${waits && html`<${Approval} job=${data} reload=${job.reload} />`}
     <${Hypotheses} hypotheses=${found.hypotheses} chosen=${found.chosen} />
   </div>`;
+}
+
+/** An edited patch that was tried and not shown to be a fix: the one before still waits. */
+function NotTaken({ edited }) {
+  const blocked = (edited.guard?.remarks ?? []).filter(({ outcome }) => outcome === "block");
+  return html`<div class="note note-warn" role="status" data-edited="not proven"><${Icon} name="alert" /><div class="stack-tight">
+    <strong>Your edited patch was not taken${edited.verdict ? ` (${edited.verdict})` : ""}: the one below still waits.</strong>
+    ${edited.reason && html`<span>${visible(String(edited.reason))}</span>`}
+    ${blocked.map(({ message }) => html`<span key=${message}>${visible(message)}</span>`)}
+  </div></div>`;
 }
 
 function Cause({ diagnosis, trace }) {

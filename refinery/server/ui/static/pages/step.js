@@ -8,6 +8,7 @@ import { Page } from "../components/page.js";
 import { Failure, Loading } from "../components/states.js";
 import { StepActions } from "../components/step_panel.js";
 import { StepName, StepView } from "../components/step_view.js";
+import { FindPhrase } from "../components/find_phrase.js";
 import { Icon } from "../components/icon.js";
 
 const REFRESH_MS = 3000;
@@ -34,6 +35,7 @@ export default function StepPage({ params }) {
     actions=${run && html`${runs.length > 1 && html`<${Walk} at=${at} runs=${runs} trace=${params.trace} go=${go} />`}<${StepActions} trace=${params.trace} run=${run} />`}>
     ${error && html`<${Failure} error=${error} retry=${reload} />`}
     ${!run && !error && html`<${Loading} label="Reading the run" />`}
+    ${run && html`<${FindPhrase} run=${run} phrase=${query.find} />`}
     ${run && html`<${StepView} key=${run.run_id} run=${run} chosen=${query.tab} choose=${(tab) => change({ tab }, { replace: true })} />`}
   </${Page}>`;
 }

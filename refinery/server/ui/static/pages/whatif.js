@@ -35,7 +35,8 @@ function OfTrace({ trace, run, job: jobId }) {
     <${Reading} state=${state} label="Reading the recording">${(data) => html`<div class="stack">
       <${Happened} trace=${data.trace} />
       ${jobId && html`<${Outcome} job=${job} trace=${data.trace} runs=${data.runs} clear=${() => navigate(link(place))} />`}
-      <${WhatIfForm} key=${trace} trace=${data.trace} runs=${data.runs} at=${run} isBusy=${isBusy} begin=${begin} isFolded=${Boolean(jobId)} />
+      ${(!jobId || job.data || job.error) && html`<div hidden=${isBusy}><${WhatIfForm} key=${jobId ?? trace} trace=${data.trace} runs=${data.runs}
+        at=${job.data?.options?.at ?? run} options=${job.data?.options} isBusy=${isBusy} begin=${begin} isAgain=${Boolean(jobId)} /></div>`}
       <${EarlierJobs} trace=${trace} kinds=${["what_if", "replay"]} chosen=${jobId} title="Earlier tries"
         href=${(one) => link(place, { job: one.job_id })} />
     </div>`}</${Reading}>
