@@ -17,6 +17,7 @@ from refinery.model.trace import Json
 from refinery.model.verdict import Arm, Fidelity, ReplayResult
 from refinery.replay import compare
 from refinery.replay.canonical import Fresh
+from refinery.replay.patience import TRIED_AGAIN
 
 _MODULES = frozenset({"random", "secrets"})
 _NAMES = frozenset({"numpy.random", "os.urandom", "os.getrandom"})
@@ -77,6 +78,18 @@ def in_replays(arms: Iterable[Arm]) -> str:
 def is_live(result: ReplayResult) -> bool:
     """Whether a model answered that the recording does not know."""
     return any(s.fidelity is Fidelity.LIVE and s.kind == "llm" for s in result.steps)
+
+
+def may_be_lucky(result: ReplayResult) -> bool:
+    """Whether a live model answered where the unpatched code could have been answered as well.
+
+    An attempt that follows a recorded failure, which was served first, is none of these: without
+    that attempt the run ends with the failure whatever the model says today.
+    """
+    return any(
+        s.fidelity is Fidelity.LIVE and s.kind == "llm" and not s.detail.startswith(TRIED_AGAIN)
+        for s in result.steps
+    )
 
 
 def _shape(result: ReplayResult) -> str:

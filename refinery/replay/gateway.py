@@ -10,6 +10,7 @@ import secrets
 import socketserver
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,7 @@ from refinery.model.trace import Json
 from refinery.model.verdict import Fidelity, StepFidelity
 from refinery.replay import answers, wire
 from refinery.replay.exchange import Api, ModelRequest
+from refinery.replay.patience import Client
 from refinery.replay.session import Rules, Session
 from refinery.replay.tape import RecordedCall, Tape
 from refinery.replay.varying import CannotVaryError, Varied
@@ -110,6 +112,16 @@ class _UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     request_queue_size = 64
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Why a request is asked of the live model."""
+
+    told: str = ""
+    run_id: str | None = None
+    """The recorded call it was, or would have been."""
+    is_varied: bool = False
+
+
 def _handler(gateway: Gateway) -> type[BaseHTTPRequestHandler]:
     class Handler(_Handler):
         owner = gateway
@@ -169,12 +181,26 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if varied is not None:
             request, raw = varied.sent, json.dumps(varied.sent.body).encode()
-        found = session.find(request, is_varied=varied is not None, attempt=self._attempt())
-        if found is None:
-            session.miss(request)
-            self._live(session, api, raw, request.model, varied)
+        self._answer(session, (api, request, raw), varied)
+
+    def _answer(
+        self, session: Session, asked: tuple[Api, ModelRequest, bytes], varied: Varied | None
+    ) -> None:
+        """Answer from the tape, or ask on."""
+        api, request, raw = asked
+        client = Client.read(self.headers.get)
+        why, was = ("", "") if varied else session.outlasted(request, client)
+        found = None
+        if not why:
+            found = session.find(request, is_varied=varied is not None, attempt=client.attempt)
+        if found is not None:
+            self._recorded(found[0], request, may_retry=not session.rules.is_unchanged)
             return
-        self._recorded(found[0], request)
+        session.miss(request)
+        reason = _Asked(why or session.beyond, was or None)
+        if varied:
+            reason = _Asked(varied.told, varied.run_id, is_varied=True)
+        self._live(session, api, raw, request.model, reason)
 
     def _embeddings(self, session: Session, raw: bytes) -> None:
         """Answer a request for embeddings, which has no reply but the recorded vectors."""
@@ -210,15 +236,19 @@ class _Handler(BaseHTTPRequestHandler):
         answer = answers.of_description(found[0], codec.encode(found[0].reply))
         self._send(200, wire.JSON_TYPE, json.dumps(answer).encode())
 
-    def _recorded(self, call: RecordedCall, request: ModelRequest) -> None:
+    def _recorded(
+        self, call: RecordedCall, request: ModelRequest, *, may_retry: bool = False
+    ) -> None:
+        """Send what was recorded; a changed client may decide to try again after a failure."""
         answer = answers.of_call(call, request, self._attempt())
         headers = {**answer.headers, "x-should-retry": str(answer.is_retried).lower()}
+        if may_retry and call.reply is None and not answer.is_retried:
+            headers |= {"x-should-retry": "", "retry-after-ms": "1"}
         self._send(answer.status, answer.content_type, answer.body, headers)
 
     def _attempt(self) -> int:
         """How often the client has tried this request before, as both vendors' SDKs say."""
-        told = self.headers.get("x-stainless-retry-count") or "0"
-        return int(told[:3]) if told.isdecimal() else 0
+        return Client.read(self.headers.get).attempt
 
     def _live(
         self,
@@ -226,9 +256,10 @@ class _Handler(BaseHTTPRequestHandler):
         api: Api | None,
         raw: bytes,
         name: str,
-        varied: Varied | None = None,
+        asked: "_Asked | None" = None,
     ) -> None:
         """Ask the agent's own model; without one the step stays unanswered."""
+        asked = asked or _Asked()
         upstream = session.upstream
         headers = {key.lower(): value for key, value in self.headers.items()}
         reason = "no live model may be asked"
@@ -237,14 +268,16 @@ class _Handler(BaseHTTPRequestHandler):
             if not isinstance(answer, str) and (
                 answer.status < 300 or answer.status in _AGENTS_OWN
             ):
-                told = [varied.told] if varied else []
+                told = [asked.told] if asked.told else []
                 told += [] if answer.status < 300 else [f"refused with HTTP {answer.status}"]
-                was = varied.run_id if varied else None
-                step = StepFidelity(name, _kind(api), Fidelity.LIVE, was, "; ".join(told))
+                detail, was = "; ".join(told), asked.run_id
+                step = StepFidelity(name, _kind(api), Fidelity.LIVE, was, detail)
                 session.log(step)
                 self._send(answer.status, answer.content_type, answer.body)
                 return
             reason = answer if isinstance(answer, str) else f"it answered HTTP {answer.status}"
+        if asked.told and not asked.is_varied:
+            reason = f"it {asked.told}, and {reason}"
         session.log(StepFidelity(name, _kind(api), Fidelity.UNANSWERED, None, reason))
         message = f"not recorded, and {reason}"
         self._refuse(api, UNANSWERED, "refinery_unanswered", message)

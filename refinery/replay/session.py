@@ -11,6 +11,7 @@ from refinery.replay import canonical
 from refinery.replay.canonical import Canonical, Fresh
 from refinery.replay.exchange import Api, ModelRequest
 from refinery.replay.live_answers import Lane
+from refinery.replay.patience import TRIED_AGAIN, Client, outlasts
 from refinery.replay.tape import RecordedCall, Tape
 from refinery.replay.variation import Variation
 from refinery.replay.varying import Recorded, Varied, Varying
@@ -62,6 +63,9 @@ class Session:
         self._steps: list[tuple[int, StepFidelity]] = []
         self.missed: Missed | None = None
         """The first request that was not recorded."""
+        self.beyond = ""
+        """Why no later request can have been recorded: the recorded run ended with a failure that
+        was outlasted; empty: it may have been."""
         self._is_past = False
         """Whether a call recorded after `Rules.live_from_ns` has been asked for."""
         self._tried: dict[str, tuple[RecordedCall, StepFidelity]] = {}
@@ -161,6 +165,22 @@ class Session:
             served = self._serve(found[0], asked, is_exact=found[1])
             self._tried[asked.exact] = served
             return served
+
+    def outlasted(self, request: ModelRequest, client: Client) -> tuple[str, str]:
+        """Why a recorded failure is no answer to a changed program's client, and its run's id.
+
+        Both are empty when it is one, or when no failure was recorded of an equal request.
+        """
+        is_failing = any(call.reply is None for call in self.tape.calls)
+        if self.rules.is_unchanged or self.rules.asks_again or not is_failing:
+            return "", ""
+        asked = self._canonical(request)
+        with self._lock:
+            given = self._tried.get(asked.exact) if client.attempt else self._equal(asked)
+            why = outlasts(client, given[0]) if given else ""
+            if given and why == TRIED_AGAIN and given[0] is self.tape.calls[-1]:
+                self.beyond = why
+            return (why, given[0].run_id) if given and why else ("", "")
 
     def _is_live(self, call: RecordedCall) -> bool:
         """Whether a recorded call is asked anew; from then on all are."""

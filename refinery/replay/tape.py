@@ -67,6 +67,8 @@ class RecordedCall:
     wire: "WireAnswer | None" = None
     """The response's bytes; None when they were not kept."""
     start_ns: int = 0
+    duration_s: float = 0.0
+    """How long it took, all attempts together; 0: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +275,7 @@ def _call(run: Run, fresh: Fresh) -> RecordedCall:
         interface=interface or "",
         retries=tuple(_retries(run)),
         start_ns=run.start_ns or 0,
+        duration_s=(run.duration_ms or 0.0) / 1000,
     )
     if run.is_failed:
         return _failed(call, run)
@@ -329,8 +332,7 @@ def _retries(run: Run) -> Iterator[int | None]:
 
 
 def _draws(root: Run) -> Json:
-    noted = ours(root).get("draws")
-    return noted if isinstance(noted, Mapping) else None
+    return noted if isinstance(noted := ours(root).get("draws"), Mapping) else None
 
 
 def _drawn(runs: Iterable[Run], known: frozenset[str]) -> Iterator[str]:
@@ -366,8 +368,7 @@ def _reply(run: Run) -> ModelReply:
 def _finish_reason(outputs: Json) -> str | None:
     """Why a recorded reply ended, wherever the source keeps it; None when it does not say."""
     for key in ("finish_reason", "stop_reason"):
-        found = _first(outputs, key)
-        if found:
+        if found := _first(outputs, key):
             return _REASONS.get(found, found)
     return None
 
@@ -382,8 +383,7 @@ def _first(value: Json, key: str, depth: int = 0) -> str | None:
         value = [value[name] for name in value if name != "tool_calls"]
     if isinstance(value, list):
         for item in value[:20]:
-            found = _first(item, key, depth + 1)
-            if found:
+            if found := _first(item, key, depth + 1):
                 return found
     return None
 

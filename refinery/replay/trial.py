@@ -247,7 +247,7 @@ class _Progress:
         passing = 1 if is_first else self._passing
         scored = tried.upto(repeats, passing)
         own = made.of(tried.variant.name, scored)
-        is_live = any(chance.is_live(result) for arm in own for result in arm.results)
+        is_live = any(chance.may_be_lucky(result) for arm in own for result in arm.results)
         others = self.base.upto(repeats, passing, is_live=is_live)
         if self.request.patch is None:
             others = [arm for arm in others if arm.name != NO_OP]
