@@ -2,7 +2,7 @@ import json
 
 from openai import OpenAI
 
-from refinery.recorders import instrument
+from refinery import instrument
 from rota import singers
 
 TOOL = {

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from openai import OpenAI
 
-from refinery.recorders import instrument
+from refinery import instrument
 
 HERE = Path(__file__).parent
 CONFIG = tomllib.loads((HERE / "search.toml").read_text())["catalogue"]

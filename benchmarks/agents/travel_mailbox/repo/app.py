@@ -2,7 +2,7 @@ from pathlib import Path
 
 from openai import OpenAI
 
-from refinery.recorders import instrument
+from refinery import instrument
 
 HERE = Path(__file__).parent
 LETTERS = {
