@@ -20,6 +20,7 @@ SECTIONS = {
     "Start": ("demo", "init", "doctor"),
     "Capture": ("record", "serve", "import", "fetch", "export"),
     "Look": ("traces", "show", "diff", "label", "checks", "diagnose", "replay", "bisect"),
+    "Search": ("search", "timeframe", "similar", "users", "sessions"),
     "Mend": ("fix", "history", "rollback", "redo", "verify"),
     "Settings": ("config",),
 }

@@ -1,7 +1,8 @@
 """Embeddings from OpenAI, or any server that speaks its API (`OPENAI_BASE_URL`).
 
-The option is the model, `openai:text-embedding-3-small`. Texts leave this machine: guides and what
-is searched for, never whole traces. The key is read from `OPENAI_API_KEY`.
+The option is the model, `openai:text-embedding-3-small`. Texts leave this machine: as `embedder`
+guides and what is searched for, as `search_embedder` also what recorded conversations asked and
+answered, without the secrets that `safety.redact` knows. The key is read from `OPENAI_API_KEY`.
 """
 
 import os
@@ -23,6 +24,8 @@ class OpenAiEmbedder:
     """Embeds texts over HTTP (`ports.Embedder`)."""
 
     dimensions = DIMENSIONS
+    is_remote = True
+    """Texts leave this machine."""
 
     def __init__(self, model: str) -> None:
         if not os.environ.get("OPENAI_API_KEY"):

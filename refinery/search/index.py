@@ -235,6 +235,7 @@ class Index:
     def _begin(self) -> Tables:
         """Empty tables in a new folder; older ones go."""
         about = About(clock.short_id("tables"), self.embedder.name, self.embedder.dimensions)
+        (self._folder / about.folder).mkdir(mode=0o700)
         tables = Tables(self._folder / about.folder, about.dimensions, new=True)
         tables.make_scalar_indexes()
         self._register.begin(about)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from refinery.search.interactions import Cycle, Interaction
 from refinery.search.query import FAILED, Query
 
-os.environ.setdefault("LANCE_LOG", "error")  # its warnings would go to the user's terminal
+os.environ.setdefault("LANCEDB_LOG", "error")  # its warnings would go to the user's terminal
 import lancedb  # reads the variable when imported
 from lancedb.expr import Expr, col, lit
 from lancedb.index import BTree, IvfFlat

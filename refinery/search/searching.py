@@ -158,11 +158,18 @@ def find(
 
 def summary_of(store: Store, trace: Trace) -> TraceSummary | None:
     """How a listing shows a trace; None when it is gone."""
-    starts = [run.start_ns for run in trace.runs if run.start_ns is not None]
-    wanted = TraceFilter(limit=UNLIMITED)
+    root = trace.root
+    starts = sorted({run.start_ns for run in trace.runs if run.start_ns is not None})
+    first = [root.start_ns] if root and root.start_ns is not None else []
+    frames = [(one, one + 1) for one in (*first, *starts[:1])]
     if starts:
-        wanted = TraceFilter(since_ns=min(starts), until_ns=max(starts) + 1, limit=UNLIMITED)
-    return next((s for s in store.list_traces(wanted) if s.trace_id == trace.trace_id), None)
+        frames.append((starts[0], starts[-1] + 1))
+    for since, until in (*frames, (None, None)):
+        wanted = TraceFilter(since_ns=since, until_ns=until, limit=UNLIMITED)
+        for one in store.list_traces(wanted):
+            if one.trace_id == trace.trace_id:
+                return one
+    return None
 
 
 def short(text: str) -> str:
@@ -206,7 +213,8 @@ def _summary(
 def _by_words(text: str, trace: Trace, hit: texts.TextHit, ranked: Sequence[str]) -> Reason:
     run = trace.run(hit.run_id) if hit.run_id else None
     runs = [run] if run else list(trace.runs)
-    words, best = (), runs[0]
+    words: tuple[str, ...] = ()
+    best = runs[0]
     for one in runs:
         found = texts.shown_words(text, one)
         if len(found) > len(words):

@@ -19,6 +19,9 @@ COMMON_FROM, COMMON_TO = 1_000, 50_000
 RUNS_A_TRACE = 4
 """Ranked runs that are looked at for each trace wanted: several may be of one trace."""
 
+_NOISE = 0.001
+"""Share of the best score below which only words that nearly every run has can have fitted."""
+
 _RANKED = (
     "SELECT runs.number, runs.run_id, runs.trace, texts.rank FROM texts "
     "CROSS JOIN runs ON runs.number = texts.rowid WHERE texts MATCH ?"
@@ -57,8 +60,10 @@ def best_runs(
         sql, [*arguments, queries.bounded(limit * RUNS_A_TRACE)]
     ).fetchall()
     best: dict[int, tuple[int, str, float]] = {}
+    least = found[0][3] * _NOISE if found else 0.0
     for _, run_id, trace, rank in found:
-        best.setdefault(trace, (trace, run_id, -rank))
+        if rank <= least:  # FTS5's ranks are below zero, the best one lowest
+            best.setdefault(trace, (trace, run_id, -rank))
     return list(best.values())[:limit]
 
 

@@ -1,0 +1,70 @@
+"""Delete old traces."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from refinery.cli import output
+from refinery.errors import ExitCode
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from refinery.workflows.clean import Cleaning
+
+EPILOG = """Examples:
+
+  refinery clean --older-than 30d --dry-run
+
+  refinery clean --older-than 7d
+"""
+SETTINGS = {"epilog": EPILOG}
+SHOWN = 20
+
+
+def command(
+    ctx: typer.Context,
+    older_than: Annotated[
+        str, typer.Option(metavar="TIME", help="Last active before: 7d, 24h, or a date.")
+    ],
+    dry_run: Annotated[bool, typer.Option(help="Only say what would be deleted.")] = False,
+    json_output: output.JsonOption = False,
+) -> None:
+    """Delete traces that are older than a time, from the store and the search index.
+
+    A trace that a change, its receipt or a lesson refers to stays, and so does one that does not
+    say when it began. Exit code 3 when something is left in the index.
+    """
+    from refinery.workflows import clean, traces
+    from refinery.workflows.wiring import open_workspace
+
+    before = traces.since_ns(older_than)
+    done = clean.clean(open_workspace(flags=ctx.obj), before, dry_run=dry_run)
+    document = {
+        "before": output.iso_time(before),
+        "dry_run": dry_run,
+        "deleted": [one.trace_id for one in done.deleted],
+        "runs": sum(one.runs for one in done.deleted),
+        "kept": [one.trace_id for one in done.kept],
+        "undated": done.undated,
+        "index_clean": done.is_index_clean,
+    }
+    output.emit(document, json_output, lambda screen: _show(done, screen, dry_run))
+    if done.note:
+        output.note(done.note)
+        raise typer.Exit(ExitCode.PARTIAL)
+
+
+def _show(done: "Cleaning", screen: "Console", dry_run: bool) -> None:
+    for one in done.deleted[:SHOWN]:
+        line = f"{one.trace_id}  {output.local_time(one.start_ns)}  {one.name}"
+        screen.print(output.safe(line))
+    if len(done.deleted) > SHOWN:
+        screen.print(f"… and {len(done.deleted) - SHOWN} more")
+    runs = sum(one.runs for one in done.deleted)
+    verb = "would be deleted" if dry_run else "deleted"
+    screen.print(f"{len(done.deleted)} traces with {runs} runs {verb}")
+    if done.kept:
+        output.note(f"{len(done.kept)} old traces stay: a change or a lesson refers to them")
+    if done.undated:
+        output.note(f"{done.undated} traces stay that do not say when they began")

@@ -1,0 +1,140 @@
+"""What the search commands share: their filters, and how results are shown."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from refinery.cli import output
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from refinery.model.trace import TraceSummary
+    from refinery.search.people import Span
+    from refinery.search.searching import Hit, Reason
+    from refinery.workflows.search import Found
+
+User = Annotated[str | None, typer.Option(metavar="USER", help="Of this user.")]
+Session = Annotated[str | None, typer.Option(metavar="ID", help="Of this session or thread.")]
+Project = Annotated[str | None, typer.Option(metavar="NAME", help="Of this project.")]
+Status = Annotated[
+    str | None,
+    typer.Option(metavar="STATUS", help="ok, error, running, cancelled, unknown or failed."),
+]
+Kind = Annotated[
+    str | None,
+    typer.Option(metavar="KIND", help="With a run of this kind; words are looked for there."),
+]
+Since = Annotated[
+    str | None, typer.Option("--from", metavar="TIME", help="Began since: 24h, 7d, or a date.")
+]
+Until = Annotated[
+    str | None, typer.Option("--to", metavar="TIME", help="Began before: as --from.")
+]
+Limit = Annotated[int, typer.Option(min=1, max=1_000, help="Most results.")]
+
+_TOLD_EVERY = 4_000
+
+
+def progress(done: int, total: int) -> None:
+    """Say how far filling the index is; nothing when it is short work."""
+    if total > _TOLD_EVERY and (done // 400) % 10 == 0:
+        output.note(f"taking conversations into the index: {done:,} of {total:,}")
+
+
+def document(found: "Found") -> dict[str, Any]:
+    """What a search found, as JSON."""
+    return {
+        "results": [_hit(hit) for hit in found.hits],
+        "arms": list(found.arms),
+        "embedder": found.embedder,
+        "indexed": found.indexed,
+        "waiting": found.waiting,
+        "notes": list(found.notes),
+    }
+
+
+def about(trace: "TraceSummary") -> dict[str, Any]:
+    """A trace's listing, as JSON."""
+    return {
+        "trace_id": trace.trace_id,
+        "name": trace.name,
+        "status": trace.status,
+        "label": trace.label,
+        "project": trace.project,
+        "source": trace.source,
+        "user_id": trace.user_id,
+        "session_id": trace.session_id,
+        "start": output.iso_time(trace.start_ns),
+        "end": output.iso_time(trace.end_ns),
+        "runs": trace.runs,
+        "errors": trace.errors,
+    }
+
+
+def span(one: "Span") -> dict[str, Any]:
+    """Figures of a user or a session, as JSON."""
+    return {
+        "interactions": one.interactions,
+        "errors": one.errors,
+        "total_tokens": one.tokens,
+        "first": output.iso_time(one.first_ns),
+        "last": output.iso_time(one.last_ns),
+    }
+
+
+def _hit(hit: "Hit") -> dict[str, Any]:
+    return {
+        **about(hit.trace),
+        "score": round(hit.score, 6),
+        "asked": hit.asked,
+        "answered": hit.answered,
+        "why": [_reason(reason) for reason in hit.why],
+    }
+
+
+def _reason(reason: "Reason") -> dict[str, Any]:
+    return {
+        "arm": reason.arm,
+        "rank": reason.rank,
+        "words": list(reason.words),
+        "snippet": reason.snippet,
+        "run_id": reason.run_id,
+        "run_name": reason.run_name,
+        "run_kind": reason.run_kind,
+        "similarity": reason.similarity,
+    }
+
+
+def show(found: "Found", screen: "Console") -> None:
+    """Draw results, best first."""
+    for hit in found.hits:
+        trace = hit.trace
+        who = f"  {trace.user_id}" if trace.user_id else ""
+        head = f"{trace.trace_id}  {trace.status}  {output.local_time(trace.start_ns)}{who}"
+        screen.print(output.safe(head), style="bold")
+        for title, text in (("asked", hit.asked), ("answered", hit.answered)):
+            if text:
+                screen.print(output.safe(f"  {title}: {text}"))
+        for reason in hit.why:
+            screen.print(output.safe(f"  why: {_why(reason)}"))
+
+
+def _why(reason: "Reason") -> str:
+    words = ", ".join(reason.words)
+    if reason.similarity is not None:
+        shared = f" (also says {words})" if words else ""
+        return f"meaning {reason.similarity:.2f}, number {reason.rank}{shared}"
+    where = " ".join(part for part in (reason.run_kind, reason.run_name) if part)
+    place = f" in {where}" if where else ""
+    quote = f": {reason.snippet}" if reason.snippet else ""
+    return f"words {words or '(parts)'}{place}, number {reason.rank}{quote}"
+
+
+def tell(found: "Found") -> None:
+    """Say how was searched, and what was left out."""
+    for note in found.notes:
+        output.note(note)
+    if not found.hits:
+        output.note("nothing fits; try other words, or fewer filters")
+    output.note(f"searched by {' and '.join(found.arms)}; embedder {found.embedder}")

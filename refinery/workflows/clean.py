@@ -1,0 +1,125 @@
+"""Deletes old traces, never one that a change or a lesson refers to."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from refinery.errors import InputError, RefineryError
+from refinery.model.trace import Json, TraceSummary
+from refinery.ports import TraceFilter
+from refinery.safety.ledger import Ledger
+from refinery.workflows import receipt as receipts
+from refinery.workflows import search
+from refinery.workflows.learning import lessons_of
+from refinery.workflows.wiring import Workspace
+
+AT_ONCE = 200
+"""Traces deleted in one transaction, so that other writers wait only briefly."""
+_EVERYTHING = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaning:
+    """What was deleted, or would be."""
+
+    deleted: tuple[TraceSummary, ...]
+    kept: tuple[TraceSummary, ...]
+    """Old traces that stay: a change or a lesson refers to them."""
+    undated: int
+    """Traces that do not say when they began; they have no age and stay."""
+    is_index_clean: bool
+    """Whether nothing of the deleted ones is left in the search index."""
+    note: str = ""
+    """Why something is left there."""
+
+
+def clean(
+    workspace: Workspace,
+    before_ns: int,
+    *,
+    dry_run: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Cleaning:
+    """Delete the traces whose last activity was before a time, with all they hold.
+
+    They go from the trace store and from the search index. A process killed in between has
+    deleted some whole traces and no part of another; running it again does the rest.
+
+    Args:
+        workspace: whose store is cleaned, and whose changes and lessons protect traces.
+        before_ns: nanoseconds UTC.
+        dry_run: delete nothing, say what would be.
+        progress: told the number of traces deleted and to be deleted.
+
+    Raises:
+        RefusedError: the ledger was altered; without it nothing is known to be free.
+        InputError: a receipt cannot be read.
+    """
+    store = workspace.store
+    protected = set(referred(workspace.home))
+    listed = store.list_traces(TraceFilter(until_ns=before_ns, limit=_EVERYTHING))
+    old = [one for one in listed if one.end_ns is None or one.end_ns < before_ns]
+    going = [one for one in old if one.trace_id not in protected]
+    kept = tuple(one for one in old if one.trace_id in protected)
+    undated = _undated(workspace)
+    if dry_run or not going:
+        return Cleaning(tuple(going), kept, undated, is_index_clean=True)
+    ids = [one.trace_id for one in going]
+    for start in range(0, len(ids), AT_ONCE):
+        store.delete_traces(ids[start : start + AT_ONCE])
+        if progress:
+            progress(min(start + AT_ONCE, len(ids)), len(ids))
+    note = _forget(workspace, ids)
+    return Cleaning(tuple(going), kept, undated, is_index_clean=not note, note=note)
+
+
+def referred(home: Path) -> Iterator[str]:
+    """Ids of the traces that a change, its receipt or a lesson refers to.
+
+    Raises:
+        RefusedError: the ledger was altered.
+        InputError: a receipt cannot be read.
+    """
+    for entry in Ledger(home / "ledger.jsonl").entries():
+        yield from _ids(entry.body)
+    for lesson in lessons_of(home).all():
+        yield lesson.trace_id
+    folder = home / receipts.FOLDER
+    for path in sorted(folder.glob("*.receipt")) if folder.is_dir() else ():
+        kept = receipts.unpack(receipts.load(path), str(path))
+        yield from kept.trace_hashes
+        yield from (case.trace.trace_id for case in (*kept.failing, *kept.controls))
+
+
+def _ids(value: Json) -> Iterator[str]:
+    """Every `trace_id` inside a value."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key == "trace_id" and isinstance(item, str):
+                yield item
+            else:
+                yield from _ids(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _ids(item)
+
+
+def _undated(workspace: Workspace) -> int:
+    """Number of traces without a start."""
+    listed = workspace.store.list_traces(TraceFilter(limit=_EVERYTHING))
+    return sum(one.start_ns is None for one in listed)
+
+
+def _forget(workspace: Workspace, ids: list[str]) -> str:
+    """Take traces out of the search index; says why not when that fails."""
+    if not (workspace.home / search.FOLDER).is_dir():
+        return ""
+    try:
+        with search.open_index(workspace) as index:
+            if index.forget(ids):
+                return ""
+        return "another process is using the search index; the next search takes them out of it"
+    except InputError as error:
+        return f"they are still in the search index: {error}"
+    except RefineryError as error:
+        return f"they are still in the search index: {error}; {error.hint}"

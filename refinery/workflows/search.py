@@ -1,0 +1,324 @@
+"""Searches the project's conversations: by time, user, words and meaning.
+
+Time, users, sessions and words are answered by the trace store. Meaning needs the extra `lance`;
+without it everything else works and says what is missing.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, tzinfo
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from refinery import plugins
+from refinery.errors import InputError, NotFoundError, PluginError
+from refinery.model.trace import Trace
+from refinery.ports import Embedder
+from refinery.search import searching, text
+from refinery.search.interactions import asked_of
+from refinery.search.people import Span
+from refinery.search.query import EVERYBODY, Query, Scope
+from refinery.search.searching import DEPTH, Frame, Hit, Ranking
+from refinery.workflows import traces
+from refinery.workflows.wiring import Workspace
+
+if TYPE_CHECKING:
+    from refinery.search.index import Index, State
+
+__all__ = ["Found", "Query", "Scope", "search", "sessions", "similar", "timeframe", "users"]
+
+FOLDER = "observability"
+"""Folder of the index in a `.refinery` folder."""
+FILLING_S = 8.0
+"""Seconds a search may spend on bringing the index up to date; what is left it says."""
+INSTALL = "pip install 'refinery[lance]'"
+WORDS_OF_A_TEXT = 20
+"""Words of a long text that are looked for: its longest, as the rarest tend to be."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found, and how it searched."""
+
+    hits: tuple[Hit, ...]
+    arms: tuple[str, ...]
+    """`text`, and `meaning` when the index could be asked."""
+    embedder: str
+    """What makes the vectors; `none` when meaning was not searched."""
+    indexed: int | None = None
+    """Interactions in the index; None when it was not asked."""
+    waiting: int = 0
+    """Interactions that are not in the index yet."""
+    notes: tuple[str, ...] = ()
+    like: str | None = None
+    """For `similar`: the trace the others are like; None when it was a text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How to search."""
+
+    by_text: bool = True
+    by_meaning: bool = True
+    is_exact: bool = False
+    """Compare with every vector, even where an index would save it."""
+    filling_s: float | None = FILLING_S
+    """Seconds to spend on filling the index; None: as many as it takes."""
+    rebuild: bool = False
+    """Make the index anew first."""
+    progress: Progress | None = None
+
+
+@dataclass(slots=True)
+class _Meaning:
+    """What the index said."""
+
+    near: list[tuple[str, float]] = field(default_factory=list)
+    embedder: str = "none"
+    indexed: int | None = None
+    waiting: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def search(
+    workspace: Workspace, query: Query, scope: Scope = EVERYBODY, ways: Ways | None = None
+) -> Found:
+    """The interactions that fit a question best, best first, each with the reasons.
+
+    Raises:
+        RefusedError: the query asks for a user the scope does not cover.
+        InputError: the query makes no sense, or the index is to be rebuilt by two at once.
+    """
+    ways = ways or Ways()
+    asked = scope.limit(query.checked())
+    if not asked.text:
+        raise InputError("there is nothing to search for", hint="say what in words")
+    by_text = text.ranked(workspace.store, asked, DEPTH) if ways.by_text else []
+    meaning = _Meaning()
+    if ways.by_meaning:
+        meaning = _near(workspace, asked, ways, lambda index: index.embed_one(asked.text))
+    found = Ranking(by_text, meaning.near, meaning.embedder)
+    return _found(workspace, asked, scope, found, meaning)
+
+
+def similar(
+    workspace: Workspace,
+    given: str,
+    query: Query,
+    scope: Scope = EVERYBODY,
+    ways: Ways | None = None,
+) -> Found:
+    """The interactions most like a trace or a text.
+
+    Args:
+        workspace: where to look.
+        given: id of a trace, a unique beginning of one, `latest`, `latest-failed`, or a text.
+        query: filters; its text is not used.
+        scope: whose conversations may be seen, also as the one to compare with.
+        ways: how to search.
+
+    Raises:
+        RefusedError: the query asks for a user the scope does not cover.
+        InputError: several traces begin so, or there is nothing to compare with.
+    """
+    ways = ways or Ways()
+    trace = _trace_of(workspace, given, scope)
+    words = asked_of(trace) if trace else given
+    asked = scope.limit(replace(query, text=words).checked())
+    if trace is None and not asked.text:
+        raise InputError("there is nothing to compare with", hint="give a trace or a text")
+
+    def vector(index: "Index") -> "object":
+        kept = index.vector_of(trace.trace_id) if trace else None
+        return kept if kept is not None else index.embed_one(asked.text)
+
+    meaning = _near(workspace, asked, ways, vector) if ways.by_meaning else _Meaning()
+    by_text = []
+    if not meaning.near and ways.by_text:
+        told = replace(asked, text=" ".join(_telling(asked.text)))
+        by_text = text.ranked(workspace.store, told, DEPTH) if told.text else []
+    excluded = frozenset([trace.trace_id]) if trace else frozenset()
+    ranking = Ranking(by_text, meaning.near, meaning.embedder, excluded)
+    found = _found(workspace, asked, scope, ranking, meaning)
+    return replace(found, like=trace.trace_id if trace else None)
+
+
+def timeframe(
+    workspace: Workspace, query: Query, scope: Scope = EVERYBODY, *, with_cycles: bool = False
+) -> Frame:
+    """The interactions that began in a time frame, oldest first, verbatim.
+
+    Raises:
+        RefusedError: the query asks for a user the scope does not cover.
+        InputError: the frame ends before it begins.
+    """
+    return searching.timeframe(workspace.store, query, scope, with_cycles=with_cycles)
+
+
+def users(workspace: Workspace, query: Query, scope: Scope = EVERYBODY) -> list[Span]:
+    """Every user of the interactions that pass the filters, most recent first."""
+    return searching.users(workspace.store, query, scope)
+
+
+def sessions(workspace: Workspace, query: Query, scope: Scope = EVERYBODY) -> list[Span]:
+    """Every session of the interactions that pass the filters, most recent first."""
+    return searching.sessions(workspace.store, query, scope)
+
+
+def moment_ns(text: str, zone: tzinfo | None = None) -> int:
+    """The moment a text names, in nanoseconds UTC.
+
+    Args:
+        text: as `traces.since_ns` reads it.
+        zone: zone of a time that names none; None: UTC.
+
+    Raises:
+        InputError: it is no time.
+    """
+    if zone is None:
+        return traces.since_ns(text)
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return traces.since_ns(text)
+    if moment.tzinfo is None:
+        text = moment.replace(tzinfo=zone).isoformat()
+    return traces.since_ns(text)
+
+
+def state(workspace: Workspace) -> "State | None":
+    """What the index is; None when there is none, or its library is missing."""
+    from refinery.search.register import FILE
+
+    if not is_installed() or not (workspace.home / FOLDER / FILE).is_file():
+        return None
+    with open_index(workspace) as index:
+        return index.state()
+
+
+def is_installed() -> bool:
+    """Whether the library that meaning needs is there."""
+    return find_spec("lancedb") is not None
+
+
+def open_index(workspace: Workspace) -> "Index":
+    """Open the observability store, with the embedder of the settings.
+
+    Raises:
+        PluginError: the extra `lance` is missing, or no embedder is of that name.
+    """
+    if not is_installed():
+        raise PluginError("searching by meaning needs the extra `lance`", hint=INSTALL)
+    from refinery.search.index import Index
+
+    return Index(workspace.home / FOLDER, _embedder(workspace))
+
+
+def _embedder(workspace: Workspace) -> Embedder:
+    name, _, option = workspace.settings.values.search_embedder.partition(":")
+    made: Embedder = plugins.load("embedders", name).create(option)
+    return _Redacting(made) if getattr(made, "is_remote", False) else made
+
+
+class _Redacting:
+    """An embedder that sends texts away, given them without their secrets."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self.name = embedder.name
+        self.dimensions = embedder.dimensions
+
+    def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        """One vector per text, in order."""
+        from refinery.safety.redact import redact
+
+        return self._embedder.embed([str(redact(one)[0]) for one in texts])
+
+
+def _near(
+    workspace: Workspace, asked: Query, ways: Ways, vector: "Callable[[Index], object]"
+) -> _Meaning:
+    """What the index says, and what kept it from saying more."""
+    found = _Meaning()
+    if not is_installed():
+        found.notes.append(f"searched by words only; meaning needs: {INSTALL}")
+        return found
+    from refinery.search.index import BROKEN, OtherEmbedderError
+
+    with open_index(workspace) as index:
+        try:
+            _fill(index, workspace, ways, found)
+            point = vector(index)
+            if point is not None:
+                near = index.nearest(point, asked, DEPTH, exact=ways.is_exact)  # type: ignore[arg-type]  # vectors of this index
+                found.near = [pair for pair in near if pair[1] >= searching.MIN_SIMILARITY]
+            found.embedder = index.embedder.name
+            found.indexed = index.state().interactions
+        except OtherEmbedderError as error:
+            found.notes.append(
+                f"searched by words only: the index was made with {error}, the settings name "
+                f"{index.embedder.name}; `refinery search --rebuild` makes it anew"
+            )
+        except BROKEN as error:
+            found.notes.append(
+                f"searched by words only: the index is damaged ({error}); "
+                "`refinery search --rebuild` makes it anew from the trace store"
+            )
+        found.notes += index.notes
+    return found
+
+
+def _fill(index: "Index", workspace: Workspace, ways: Ways, found: _Meaning) -> None:
+    if ways.rebuild:
+        done = index.rebuild(workspace.store, ways.progress)
+    else:
+        filled = index.fill(workspace.store, ways.filling_s, ways.progress)
+        if filled is None:
+            found.notes.append(
+                "another process is filling the index: the latest interactions may be missing"
+            )
+            return
+        done = filled
+    found.waiting = done.waiting
+    if done.waiting:
+        found.notes.append(
+            f"{done.waiting} interactions are not in the index yet; `refinery search --fill` "
+            "takes all of them in"
+        )
+
+
+def _found(
+    workspace: Workspace, asked: Query, scope: Scope, ranking: Ranking, meaning: _Meaning
+) -> Found:
+    arms = ("text", "meaning") if meaning.embedder != "none" else ("text",)
+    return Found(
+        hits=tuple(searching.hits(workspace.store, asked, ranking, scope)),
+        arms=arms,
+        embedder=meaning.embedder,
+        indexed=meaning.indexed,
+        waiting=meaning.waiting,
+        notes=tuple(meaning.notes),
+    )
+
+
+def _trace_of(workspace: Workspace, given: str, scope: Scope) -> Trace | None:
+    """The trace a text names, if the scope covers it; no file is read and nothing fetched."""
+    if traces.is_web_address(given) or traces.is_file(given) or " " in given:
+        return None
+    try:
+        named = traces.resolve(workspace, given)
+    except NotFoundError:
+        return None
+    except InputError:
+        if scope.user is not None:  # how many others have is none of this user's business
+            return None
+        raise
+    found = searching.find(workspace.store, named.trace_id, scope)
+    return found[1] if found else None
+
+
+def _telling(given: str) -> list[str]:
+    """The longest words of a text."""
+    return sorted(text.words_of(given), key=len, reverse=True)[:WORDS_OF_A_TEXT]
