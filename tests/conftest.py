@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("calm")
 
-_FOREIGN = (
+FOREIGN = (
     *("REFINERY_", "OPENAI_", "ANTHROPIC_", "LANGSMITH_", "LANGCHAIN_", "GIT_"),
     *("LANGFUSE_", "PHOENIX_", "MLFLOW_", "DD_"),
 )
@@ -26,7 +26,7 @@ _connect = socket.socket.connect
 def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A home folder and a working directory of the test's own, and no foreign variables."""
     for name in list(os.environ):
-        if name.startswith(_FOREIGN):
+        if name.startswith(FOREIGN):
             monkeypatch.delenv(name)
     for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
         folder = tmp_path / "home" / name.lower()
