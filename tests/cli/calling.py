@@ -13,6 +13,7 @@ from unittest import mock
 
 import refinery
 from refinery.cli.main import main
+from tests.kits import documents
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +23,12 @@ class Called:
     code: int
     stdout: str
     stderr: str
+    arguments: tuple[str, ...] = ()
 
     @property
     def json(self) -> Any:
-        """What was printed, as JSON."""
-        return json.loads(self.stdout)
+        """What was printed, as JSON that is as its published schema says."""
+        return documents.check(self.arguments, json.loads(self.stdout))
 
 
 def call(*arguments: str) -> Called:
@@ -43,7 +45,7 @@ def call(*arguments: str) -> Called:
             main()
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else int(bool(stop.code))
-    return Called(code, out.getvalue(), err.getvalue())
+    return Called(code, out.getvalue(), err.getvalue(), arguments)
 
 
 def call_program(*arguments: str) -> Called:
@@ -55,4 +57,4 @@ def call_program(*arguments: str) -> Called:
         stdin=subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": str(Path(refinery.__file__).parents[1])},
     )
-    return Called(done.returncode, done.stdout, done.stderr)
+    return Called(done.returncode, done.stdout, done.stderr, arguments)

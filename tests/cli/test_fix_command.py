@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.kits import documents
 from tests.kits.repositories import git
 from tests.workflows.shop import Shop, server, shop
 
@@ -27,7 +28,7 @@ def refinery(folder: Path, *words: str) -> tuple[int, Any, str]:
         check=False,
         stdin=subprocess.DEVNULL,
     )
-    return done.returncode, json.loads(done.stdout), done.stderr.decode()
+    return done.returncode, documents.check(words, json.loads(done.stdout)), done.stderr.decode()
 
 
 def test_without_a_terminal_a_proven_fix_waits_for_its_approval(shop: Shop) -> None:

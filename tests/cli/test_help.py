@@ -1,8 +1,10 @@
 import shlex
 from typing import Any
 
+import jsonschema
 import pytest
 
+from refinery.cli.documents import DOCUMENTS, schema
 from tests.cli.help_pages import GOLDEN, ROOT, hooks, page, pages
 
 
@@ -38,6 +40,16 @@ def test_every_command_can_print_json(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in pages() if f"{name}-" not in " ".join(pages())])
 def test_every_command_shows_examples(name: str) -> None:
     assert name == "refinery" or "\n  refinery " in page(pages()[name])
+
+
+@pytest.mark.parametrize(("name", "command"), list(hooks().commands()))
+def test_every_document_has_a_schema(name: str, command: Any) -> None:
+    prints = any("--json" in one.opts for one in command.params)
+    is_schema_itself = name == "schema"
+
+    assert prints == (name in DOCUMENTS) or is_schema_itself
+    if prints and not is_schema_itself:
+        jsonschema.Draft202012Validator.check_schema(schema(name))
 
 
 @pytest.mark.parametrize(("name", "command"), list(hooks().commands()))
