@@ -180,6 +180,10 @@ def _object(inner: _Step | None, where: str) -> _Step:
     return build
 
 
+_NOT_FINITE = ("nan", "inf", "-inf")
+"""How `encode` writes floats that JSON has no form for."""
+
+
 def _scalar(hint: Any, where: str) -> _Step:
     """Numbers, texts and what is written as one of them."""
     if isinstance(hint, type) and issubclass(hint, Enum):
@@ -191,6 +195,8 @@ def _scalar(hint: Any, where: str) -> _Step:
         if type(value) is hint:
             return value
         if hint is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if hint is float and value in _NOT_FINITE:
             return float(value)
         if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
             raise ValueError(f"{where} must be {hint.__name__}, not {type(value).__name__}")

@@ -268,7 +268,7 @@ class HybridStore:
                 record = records.trace(hybrid_keys.to_number(raw)) if raw else None
                 if record and record.trace_id.startswith(start):
                     found.append(record.trace_id)
-            return found
+            return sorted(found)
 
         return self._read(find)
 

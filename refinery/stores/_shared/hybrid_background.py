@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 
+from refinery import clock
 from refinery.errors import RefineryError, StoreError
 from refinery.stores._shared import hybrid_sync
 from refinery.stores._shared.analytics import Copy
@@ -11,6 +12,8 @@ from refinery.stores._shared.hybrid_env import Environment
 
 PAUSE_S = 1.0
 """Least seconds between two background syncs (chosen by us)."""
+PATIENCE_S = 30.0
+"""Seconds of failing before it is told: another process that syncs is nothing unusual."""
 
 _log = logging.getLogger("refinery.stores")
 
@@ -23,6 +26,7 @@ class Background:
         self._is_stopping = threading.Event()
         self._has_work = threading.Event()
         self._has_work.set()  # an earlier process may have left something
+        self._failing_since_s = 0.0
         self.error: str | None = None
         """Why the last sync failed; None when it did not."""
         self._begin()
@@ -67,6 +71,10 @@ class Background:
                 return
 
     def _say(self, error: RefineryError) -> None:
+        now_s = clock.monotonic_s()
         if self.error is None:
+            self._failing_since_s = now_s
+        elif now_s - self._failing_since_s > PATIENCE_S:
             _log.warning("%s", error)
+            self._failing_since_s = now_s
         self.error = str(error)

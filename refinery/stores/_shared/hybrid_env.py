@@ -8,7 +8,6 @@ of different processes take turns by a lock file, because LMDB itself would wait
 import contextlib
 import fcntl
 import os
-import struct
 import threading
 import time
 import weakref
@@ -20,6 +19,7 @@ import lmdb  # noqa: TID253  # this file is imported when a hybrid store is open
 
 from refinery import clock
 from refinery.errors import StoreError
+from refinery.stores._shared import hybrid_pages
 from refinery.stores._shared.hybrid_keys import damaged
 
 T = TypeVar("T")
@@ -57,10 +57,6 @@ MAX_MAP_BYTES = 2**40
 FULL, PROCESS = "full", "process"
 """Durability: `full` survives the machine's end, `process` that of the process."""
 
-_MAGIC = 0xBEEFC0DE
-_PAGE_HEADER = 16
-"""Bytes before the meta of a page: magic and version follow (lmdb's mdb.c, struct MDB_meta)."""
-
 _open: "dict[str, Environment]" = {}
 _all: "weakref.WeakSet[Environment]" = weakref.WeakSet()
 _registry = threading.RLock()
@@ -97,7 +93,7 @@ class Environment:
         file = self.folder / "data.mdb"
         is_new = not file.exists()
         if not is_new:
-            _check_file(file)
+            hybrid_pages.check(file)
         self._env = lmdb.open(
             str(self.folder),
             map_size=max(FIRST_MAP_BYTES, 0 if is_new else file.stat().st_size),
@@ -106,7 +102,6 @@ class Environment:
             mode=0o600,
             sync=self._durability == FULL,
         )
-        _check_length(self._env, file)
         self._env.reader_check()
         self.dbs = self._databases(is_new=is_new)
 
@@ -278,28 +273,6 @@ def is_in_use(folder: Path) -> bool:
 
 def _lock_file(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-
-def _check_file(file: Path) -> None:
-    """See that a file begins with LMDB's two meta pages: LMDB itself may crash on others.
-
-    Raises:
-        StoreError: it does not.
-    """
-    with file.open("rb") as opened:
-        head = opened.read(2 * os.sysconf("SC_PAGE_SIZE"))
-    if len(head) < 2 * 4096:
-        raise damaged(f"{file} is cut off")
-    if struct.unpack_from("<I", head, _PAGE_HEADER)[0] != _MAGIC:
-        raise damaged(f"{file} is not an LMDB file")
-
-
-def _check_length(environment: Any, file: Path) -> None:
-    """See that the file is as long as it says: reading behind its end would kill the process."""
-    needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-    if file.stat().st_size < needed:
-        environment.close()
-        raise damaged(f"{file} is cut off: {file.stat().st_size} of {needed} bytes")
 
 
 @contextlib.contextmanager

@@ -1,0 +1,298 @@
+"""The DuckDB copy of the hybrid store: filled, carried on, filled anew, never ahead or behind."""
+
+import math
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from benchmarks import hybrid_kills
+from refinery.errors import InputError, StoreError
+from refinery.model.trace import Feedback, Run
+from refinery.stores import hybrid
+from refinery.stores._shared import hybrid_background, hybrid_sessions
+from refinery.stores.hybrid import HybridStore, open_session, open_store
+from tests.kits.traces import START_NS, llm, run, sample
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return tmp_path / "traces"
+
+
+@pytest.fixture
+def store(base: Path) -> Iterator[HybridStore]:
+    with HybridStore(base, auto_sync=False, durability="process") as opened:
+        yield opened
+
+
+def rows(store: HybridStore, sql: str) -> list[tuple[Any, ...]]:
+    """What DuckDB answers."""
+    with duckdb.connect(str(store.copy.path), read_only=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def test_a_sync_copies_what_was_written_once(store: HybridStore) -> None:
+    store.write_runs(sample("a", failed="no stock").runs, source="otlp", project="shop")
+
+    assert store.unsynced() == 1
+    assert store.sync() == 4
+    assert (store.sync(), store.unsynced()) == (0, 0)
+
+    assert rows(
+        store, "SELECT name, status, project, source, error_message FROM runs LIMIT 1"
+    ) == [("a", "error", "shop", "otlp", "no stock")]
+    assert rows(store, "SELECT count(*), sum(total_tokens) FROM model_calls") == [(2, 30)]
+    assert hybrid_kills.differences(store) == []
+
+
+def test_changes_and_deletions_reach_duckdb(store: HybridStore) -> None:
+    store.write_runs([run("a"), run("b")])
+    store.write_feedback([Feedback("f", "a", "label", value="fail", score=math.inf)])
+    store.sync()
+
+    store.write_runs([run("a", outputs={"answer": 1})], project="later")
+    store.delete_traces(["b"])
+    store.sync()
+
+    assert rows(store, "SELECT run_id, outputs, project FROM runs") == [
+        ("a", '{"answer":1}', "later")
+    ]
+    assert rows(store, "SELECT label FROM traces") == [("fail",)]
+    assert rows(store, "SELECT score FROM feedback") == [(None,)]
+    assert store.get_feedback("a")[0].value == "fail"
+
+
+def test_a_project_said_later_reaches_the_runs_before(store: HybridStore) -> None:
+    store.write_runs([run("t/1", parent="t")])
+    store.sync()
+    store.write_runs([run("t")], source="otlp", project="shop")
+    store.sync()
+
+    assert rows(store, "SELECT DISTINCT project, source FROM runs") == [("shop", "otlp")]
+
+
+def test_numbers_that_are_not_finite_are_null_in_duckdb_and_kept_in_lmdb(
+    store: HybridStore,
+) -> None:
+    metrics = {"cpu_ms": math.nan, "wall_ms": math.inf, "rss_bytes": 1.0}
+    store.write_runs([run("t", metrics=metrics, inputs={"x": math.nan})])
+    store.sync()
+
+    assert rows(store, "SELECT cpu_ms, wall_ms, rss_bytes FROM runs") == [(None, None, 1.0)]
+    found = store.get_run("t").run.metrics
+    assert found is not None
+    assert math.isnan(found["cpu_ms"])
+
+
+def test_a_clock_that_went_back_loses_no_run_and_gives_no_negative_duration(
+    store: HybridStore,
+) -> None:
+    store.write_runs([Run("a", "a", start_ns=START_NS, end_ns=START_NS + 10)])
+    back = START_NS - 3_600 * 10**9
+    store.write_runs([Run("b", "b", start_ns=START_NS, end_ns=back, metrics={"wall_ms": 7.0})])
+    store.sync()
+
+    assert rows(store, "SELECT run_id, duration_ms FROM runs ORDER BY run_id") == [
+        ("a", 1e-05),
+        ("b", 7.0),
+    ]
+
+
+def test_tokens_that_parents_repeat_are_counted_once(store: HybridStore) -> None:
+    store.write_runs(
+        [
+            run("t"),
+            llm("t/1", "t", "q", "a"),
+            llm("t/1/1", "t/1", "q", "a"),
+            run("t/2", parent="t"),
+        ]
+    )
+    store.sync()
+
+    assert rows(store, "SELECT run_id FROM model_calls") == [("t/1/1",)]
+
+
+def test_a_copy_that_is_gone_is_filled_anew(store: HybridStore) -> None:
+    store.write_runs(sample("a").runs)
+    store.sync()
+    store.copy.path.unlink()
+    store.write_runs(sample("b").runs)
+
+    assert store.sync() == 8
+    assert hybrid_kills.differences(store) == []
+
+
+def test_a_copy_of_an_earlier_moment_is_filled_anew(store: HybridStore) -> None:
+    store.write_runs(sample("a").runs)
+    store.sync()
+    earlier = store.copy.path.read_bytes()
+    store.write_runs(sample("b").runs)
+    store.delete_traces(["a"])
+    store.sync()
+    store.copy.path.write_bytes(earlier)
+
+    store.sync()
+
+    assert hybrid_kills.differences(store) == []
+    assert rows(store, "SELECT DISTINCT trace_id FROM runs") == [("b",)]
+
+
+def test_records_brought_back_from_an_earlier_moment_win_over_the_copy(base: Path) -> None:
+    with HybridStore(base, auto_sync=False) as store:
+        store.write_runs([run("a")])
+        store.sync()
+    file = base.with_suffix(".lmdb") / "data.mdb"
+    earlier = file.read_bytes()
+    with HybridStore(base, auto_sync=False) as store:
+        store.write_runs([run("b")])
+        store.sync()
+    file.write_bytes(earlier)
+
+    with HybridStore(base, auto_sync=False) as store:
+        store.write_runs([run("c")])
+        store.write_runs([run("d")])
+        store.sync()
+
+        assert hybrid_kills.differences(store) == []
+        assert rows(store, "SELECT run_id FROM runs ORDER BY 1") == [("a",), ("c",), ("d",)]
+
+
+@pytest.mark.parametrize("content", [b"", b"DUCK" * 5000, os.urandom(20_000)], ids=len)
+def test_a_damaged_copy_is_put_aside_and_filled_anew(store: HybridStore, content: bytes) -> None:
+    store.write_runs([run("a")])
+    store.sync()
+    store.copy.path.write_bytes(content)
+
+    store.write_runs([run("b")])
+    store.sync()
+
+    assert hybrid_kills.differences(store) == []
+
+
+def test_a_copy_of_another_schema_is_filled_anew(store: HybridStore) -> None:
+    store.write_runs([run("a")])
+    with duckdb.connect(str(store.copy.path)) as connection:
+        connection.execute("CREATE TABLE runs (old VARCHAR); CREATE TABLE copy_state (a INTEGER)")
+        connection.execute("ALTER TABLE copy_state ADD COLUMN schema_version INTEGER DEFAULT 0")
+        connection.execute("INSERT INTO copy_state (schema_version) VALUES (0)")
+
+    assert store.sync() == 1
+    assert hybrid_kills.differences(store) == []
+    assert store.copy.path.with_name(store.copy.path.name + ".damaged").exists()
+
+
+@pytest.mark.slow
+def test_a_duckdb_file_in_use_elsewhere_delays_the_sync_and_loses_nothing(
+    store: HybridStore,
+) -> None:
+    store.write_runs([run("a")])
+    store.sync()
+    store.write_runs([run("b")])
+    code = (
+        "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); input()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(store.copy.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert other.stdout is not None
+    other.stdout.readline()
+
+    with pytest.raises(StoreError, match="in use by another program") as caught:
+        store.sync(timeout_s=0.2)
+    assert "nothing is lost" in caught.value.hint
+    assert store.unsynced() == 1
+    other.communicate(b"\n")
+
+    assert store.sync() == 1
+    assert hybrid_kills.differences(store) == []
+
+
+def test_the_background_sync_follows_the_writes(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hybrid_background, "PAUSE_S", 0.01)
+    with HybridStore(base, durability="process") as store:
+        store.write_runs([run("a")])
+        reached = threading.Event()
+        for _ in range(500):
+            if store.unsynced() == 0 or reached.wait(0.01):
+                break
+
+        assert store.unsynced() == 0
+        assert rows(store, "SELECT run_id FROM runs") == [("a",)]
+        assert store.sync_error is None
+
+
+def test_closing_syncs_what_is_left_unless_that_is_off(tmp_path: Path) -> None:
+    with HybridStore(tmp_path / "on") as store:
+        store.write_runs([run("a")])
+    with HybridStore(tmp_path / "off", auto_sync=False) as store:
+        store.write_runs([run("a")])
+
+    assert (tmp_path / "on.duckdb").exists()
+    assert not (tmp_path / "off.duckdb").exists()
+    with HybridStore(tmp_path / "off", auto_sync=False) as store:
+        assert store.unsynced() == 1
+        assert store.analytics() == tmp_path / "off.duckdb"
+
+
+def test_sessions_have_names_and_old_ones_go_to_the_archive(tmp_path: Path) -> None:
+    first = open_session(tmp_path, "demo", auto_sync=False)
+    second = open_session(tmp_path, "demo", auto_sync=False)
+    with first:
+        first.write_runs(sample("a").runs)
+    listed = hybrid_sessions.sessions(tmp_path)
+    assert [session.name for session in listed] == ["demo", "demo"]
+    assert listed[0].base.name.startswith("demo_2")
+
+    moved = hybrid_sessions.archive(tmp_path, before_ns=2**62)
+
+    assert [session.base for session in moved] == [first.base]
+    assert [session.base for session in hybrid_sessions.sessions(tmp_path)] == [second.base]
+    second.close()
+    kept = tmp_path / "archive" / first.base.name
+    with HybridStore(kept, auto_sync=False) as archived:
+        assert archived.get_trace("a").runs == sample("a").runs
+        assert archived.unsynced() == 0
+        assert archived.sync() == 0
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "a\x00b", "ü" * 3, "x" * 200])
+def test_a_session_name_that_is_no_file_name_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="cannot name a session"):
+        open_session(tmp_path, name)
+
+
+@pytest.mark.parametrize(
+    "options", ["auto_sync=maybe", "durability=none", "max_map_mb=-1", "max_map_mb=x", "other=1"]
+)
+def test_a_wrong_option_is_refused(tmp_path: Path, options: str) -> None:
+    with pytest.raises(InputError):
+        open_store(f"hybrid://{tmp_path}/a?{options}")
+
+
+@pytest.mark.slow
+def test_kills_while_writing_and_syncing_lose_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    pause_s = hybrid_background.PAUSE_S
+    try:
+        assert hybrid_kills.main(8, 7) == 0
+    finally:
+        hybrid_background.PAUSE_S = pause_s
+
+    said = capsys.readouterr().out
+    assert "missing or wrong in LMDB   0" in said
+    assert "unequal after a sync       0" in said
+
+
+def test_a_store_may_be_opened_by_url_as_a_session(tmp_path: Path) -> None:
+    with hybrid.open_store(f"hybrid://{tmp_path}?session=night&auto_sync=off") as store:
+        assert store.base.name.startswith("night_")
