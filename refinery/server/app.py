@@ -7,6 +7,8 @@ as `/v1/traces`, `/v1/logs` and `/v1/metrics`, our own API as `/refinery/v1/…`
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
 
 import anyio.to_thread
 from fastapi import FastAPI
@@ -16,9 +18,10 @@ from refinery.server.api.assembly import create_api
 from refinery.server.body import Memory
 from refinery.server.config import ServeSettings
 from refinery.server.ingest import langsmith, otlp
+from refinery.server.jobs.board import Board
 from refinery.server.routes import langsmith as reading
 from refinery.server.writer import Writer
-from refinery.workflows.wiring import open_store
+from refinery.workflows.wiring import open_store, state_folder
 
 
 def create_app(settings: ServeSettings) -> FastAPI:
@@ -39,6 +42,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
     app.state.store = open_store(settings.store)
     app.state.memory = Memory(settings.limits.pending_bytes)
     app.state.writer = Writer(app.state.store, settings.limits)
+    app.state.board = Board(partial(_home, settings), settings.store)
     app.state.token = settings.token or tokens.new_token()
     door = tokens.Tokens(app.state.token, settings.opens_once)
     routes = (*langsmith.ROUTES, *otlp.ROUTES)
@@ -50,9 +54,14 @@ def create_app(settings: ServeSettings) -> FastAPI:
     return app
 
 
+def _home(settings: ServeSettings) -> Path:
+    return settings.home or state_folder()
+
+
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with spooling.draining(app.state.settings.spool, app.state.store):
         yield
+        await app.state.board.close()
     await anyio.to_thread.run_sync(app.state.writer.close)
     await anyio.to_thread.run_sync(app.state.store.close)

@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -63,8 +64,12 @@ def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
     with _listening(settings) as listener:
         os.umask(0o077)  # whatever a store writes is the user's alone
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-        config = uvicorn_config(create_app(settings), settings)
-        server = _Server(config, lambda: announce(_url(settings.host, listener)))
+        app = create_app(settings)
+        server = _Server(
+            uvicorn_config(app, settings),
+            announce=lambda: announce(_url(settings.host, listener)),
+            ending=app.state.board.end_streams,
+        )
         _calm_collector()
         asyncio.run(server.serve(sockets=[listener]))
 
@@ -119,15 +124,23 @@ def _url(host: str, listener: socket.socket) -> str:
 class _Server(uvicorn.Server):
     """uvicorn's server, which ends quietly on a signal and says when it is ready."""
 
-    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, announce: Callable[[], None], ending: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self.announce = announce
+        self.ending = ending
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then say so."""
         await super().startup(sockets)
         if self.started:
             self.announce()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Let those go who listen to events: they would not go by themselves."""
+        self.ending()
+        super().handle_exit(sig, frame)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -29,6 +29,7 @@ class Served:
 def serving(store_path: Path, settings: ServeSettings | None = None) -> Iterator[Served]:
     """Serve the real application under uvicorn in a thread; stops it at the end."""
     settings = replace(settings or ServeSettings(store=""), store=str(store_path), port=0)
+    settings = replace(settings, home=settings.home or store_path.parent / "state")
     app = create_app(settings)
     server = uvicorn.Server(uvicorn_config(app, settings))
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # older uvicorn

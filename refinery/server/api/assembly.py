@@ -14,6 +14,7 @@ from refinery.server.api import (
     measuring,
     names,
     opinions,
+    ordering,
     replies,
     runs,
     searching,
@@ -24,7 +25,7 @@ from refinery.server.api.services import Services
 from refinery.server.tokens import Tokens
 
 RESOURCES = (
-    *(session, names, comparing, changing, measuring),
+    *(session, names, comparing, changing, measuring, ordering),
     *(runs, searching, opinions, traces),
 )
 """In the order their paths are tried: ids may hold slashes, so the longest come first."""
@@ -34,7 +35,7 @@ def create_api(state: State, door: Tokens) -> FastAPI:
     """The API as an application of its own, to be mounted at `/refinery/v1`.
 
     Args:
-        state: of the application around it: `settings`, `store` and `writer`.
+        state: of the application around it: `settings`, `store`, `writer` and `board`.
         door: makes the CSRF value.
     """
     app = FastAPI(
@@ -53,7 +54,7 @@ def create_api(state: State, door: Tokens) -> FastAPI:
             RequestValidationError: replies.on_invalid,
         },
     )
-    app.state.services = Services(state.settings, state.store, state.writer, door)
+    app.state.services = Services(state.settings, state.store, state.writer, door, state.board)
     for resource in RESOURCES:
         app.include_router(resource.router)
     return app

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from refinery.ports import Store
 from refinery.server.api.digests import Digests
 from refinery.server.config import ServeSettings
+from refinery.server.jobs.board import Board
 from refinery.server.tokens import Tokens
 from refinery.server.writer import Writer
 from refinery.workflows import wiring
@@ -23,6 +24,7 @@ class Services:
     store: Store
     writer: Writer
     door: Tokens
+    board: Board
     digests: Digests = field(default_factory=Digests)
 
     @property

@@ -295,3 +295,44 @@ class PerformanceShape(Document):
     buckets: list[Bucket]
     read: int
     is_cut: bool
+
+
+class OrderedShape(Document):
+    """An order that was taken."""
+
+    job_id: str
+
+
+class ProgressLine(Shape):
+    """What a job said."""
+
+    at_ms: float
+    text: str
+
+
+class JobLine(Shape):
+    """A job."""
+
+    job_id: str
+    kind: str
+    trace_id: str
+    options: dict[str, Any]
+    state: Literal["queued", "running", "awaiting_approval", "done", "failed", "cancelled"]
+    progress: list[ProgressLine]
+    result: dict[str, Any] | None = Field(description="The command's `--json` document.")
+    error: dict[str, Any] | None
+    approval: dict[str, Any] | None
+    session_id: str | None
+    reason: str | None
+    created_ms: float
+    ended_ms: float | None
+
+
+class JobShape(Document, JobLine):
+    """One job."""
+
+
+class JobsShape(Document):
+    """Jobs, newest first."""
+
+    jobs: list[JobLine]
