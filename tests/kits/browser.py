@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = (
@@ -36,8 +36,10 @@ ARGUMENTS = (
 WIDE = (1280, 900)
 NARROW = (390, 844)
 """A common telephone, in CSS pixels."""
-PATIENCE_MS = 15_000
+PATIENCE_MS = 30_000
 """Longest wait for an element; a machine shared with other suites is slow."""
+WORK_MS = 150_000
+"""Longest wait for the result of a job, which starts processes of its own."""
 
 # Read before the tests' isolation hides REFINERY_* variables.
 _SCREENSHOTS = os.environ.get("REFINERY_SCREENSHOTS", "")
@@ -143,6 +145,7 @@ def chromium() -> Iterator[Browser]:
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         try:

@@ -4,6 +4,7 @@ Playwright's synchronous interface keeps an event loop of its own running in thi
 browser ends with the folder's tests: those of other folders may run loops themselves.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -11,7 +12,9 @@ from functools import partial
 import pytest
 from playwright.sync_api import Browser
 
+from tests.conftest import FOREIGN
 from tests.kits.browser import Seen, Served, chromium, opened, serving
+from tests.ui.shop import Shop, recorded_shop
 
 
 @pytest.fixture(scope="package")
@@ -34,3 +37,29 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Seen]]:
     with ExitStack() as stack:
         opening = partial(opened, browser)
         yield lambda *args, **more: stack.enter_context(opening(*args, **more))
+
+
+@pytest.fixture(scope="module")
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What every test has by itself, for what the tests of a module share: a home, no keys."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(FOREIGN)]:
+            patch.delenv(name)
+        for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+            patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
+        patch.setenv("LANGSMITH_TRACING", "false")
+        yield
+
+
+@pytest.fixture(scope="module")
+def shop(own_home: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A recorded shop assistant, shared by the tests of a module."""
+    with recorded_shop(tmp_path_factory.mktemp("shop")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def served_shop(shop: Shop) -> Iterator[Served]:
+    """`refinery serve` in the shop's repository, with its model."""
+    with serving(shop.root, env=shop.env) as served:
+        yield served
