@@ -3,6 +3,7 @@ import { html, useState } from "../html.js";
 import { send } from "../api.js";
 import { confirm } from "./confirm.js";
 import { Icon } from "./icon.js";
+import { Failure } from "./states.js";
 import { toast } from "./toast.js";
 import { visible } from "./text.js";
 
@@ -25,6 +26,7 @@ export function Approval({ job, reload }) {
   return html`<section class="panel approval" aria-labelledby="approval-title">
     <div class="panel-head"><h2 id="approval-title">Your decision</h2></div>
     <div class="panel-body stack">
+      ${job.error && html`<${Failure} error=${job.error} />`}
       <${Approve} job=${job} isBusy=${isBusy} post=${post} />
       <div class="row">
         <button type="button" class="button" aria-expanded=${String(mode === "edit")} disabled=${isBusy} onClick=${() => setMode(mode === "edit" ? null : "edit")}>Edit the patch …</button>
@@ -40,8 +42,9 @@ export function Approval({ job, reload }) {
 function Approve({ job, isBusy, post }) {
   const { approval } = job;
   const held = approval.held_items ?? [];
-  const verdict = verdictOf(job);
-  const reasons = [...held.map(textOf), ...(verdict && verdict !== "fixed" ? [`The trial did not prove it: the verdict is “${verdict}”.`] : [])];
+  const isUnproven = approval.verdict && approval.verdict !== "fixed";
+  const told = [...held.map(textOf), ...(isUnproven ? [`The trial did not prove it: the verdict is “${approval.verdict}”.`] : [])];
+  const reasons = told.length === 0 && approval.needs_held ? ["The guard holds this patch."] : told;
   const [seen, setSeen] = useState(false);
   const approve = async () => {
     const isSure = reasons.length === 0 || await confirm({
@@ -57,11 +60,6 @@ function Approve({ job, isBusy, post }) {
       <label class="check"><input type="checkbox" name="seen" checked=${seen} onChange=${(event) => setSeen(event.target.checked)} /> I have looked at ${reasons.length === 1 ? "it" : "them"} and take responsibility</label>
     </div></div>`}
     <div><button type="button" class="button button-primary button-large" disabled=${isBusy || (reasons.length > 0 && !seen)} onClick=${approve}>Approve and commit</button></div>`;
-}
-
-function verdictOf({ approval, result }) {
-  const told = approval.verdict ?? result?.trial?.verdict;
-  return typeof told === "string" ? told : told?.verdict;
 }
 
 const textOf = (item) => (typeof item === "string" ? item : `${item.message ?? ""}${item.path ? ` (${item.path}${item.line ? `:${item.line}` : ""})` : ""}`);

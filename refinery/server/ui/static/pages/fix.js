@@ -1,5 +1,5 @@
 /** A fix: proposed, guarded, proven by trial, then approved, edited or rejected by a person. */
-import { html, useState } from "../html.js";
+import { html, useRef, useState } from "../html.js";
 import { useData } from "../api.js";
 import { link, navigate, traceLink } from "../location.js";
 import { Approval } from "../components/approval.js";
@@ -75,8 +75,19 @@ function Running({ id }) {
   const crumbs = trace ? [["Traces", "/ui/"], ["Trace", traceLink(trace)], ["Diagnosis", link(`/diagnosis/${encodeURIComponent(trace)}`)]] : [["Changes", "/ui/history"]];
   const again = trace ? () => navigate(link("/fix", { trace })) : undefined;
   const isShown = data && (data.state === "awaiting_approval" || data.state === "done");
+  const hasWaited = useRef(false);
+  if (data?.state === "awaiting_approval") hasWaited.current = true;
+  const goOn = async () => {
+    try {
+      navigate(jobLink(await start("fix", trace, { resume: data.session_id })));
+    } catch (error) {
+      toast.failure(error);
+    }
+  };
+  const isInterrupted = data?.state === "failed" && data.error?.code === "interrupted" && data.session_id;
   return html`<${Page} title="Fix" heading=${headingOf(data)} crumbs=${crumbs}><div class="stack">
-    ${!isShown && html`<${JobProgress} job=${job} title="Looking for a fix" again=${again} cancelled="Cancelled. Nothing was committed; the repository is as it was." />`}
+    ${!isShown && html`<${JobProgress} job=${job} title=${hasWaited.current ? "Carrying out your decision" : "Looking for a fix"} again=${again} cancelled="Cancelled. Nothing was committed; the repository is as it was." />`}
+    ${isInterrupted && html`<div><button type="button" class="button button-primary" onClick=${goOn}>Go on where it was interrupted</button></div>`}
     ${isShown && html`<${Evidence} job=${job} again=${again} />`}
   </div></${Page}>`;
 }
@@ -98,7 +109,7 @@ function Evidence({ job, again }) {
   return html`<div class="stack" data-state=${data.state}>
     ${found.change && html`<${Committed} change=${found.change} tests=${found.tests} />`}
     ${waits && found.edited && !found.edited.is_proven && html`<${NotTaken} edited=${found.edited} />`}
-    ${!waits && !found.change && html`<${NotCommitted} found=${found} again=${again} />`}
+    ${!waits && !found.change && html`<${NotCommitted} found=${found} reason=${data.reason} again=${again} />`}
     <${Cause} diagnosis=${found.diagnosis} trace=${data.trace_id} />
     ${chosen && html`<section class="panel" aria-labelledby="why-title"><div class="panel-head"><h2 id="why-title">${visible(chosen.title)}</h2></div>
       <div class="panel-body stack-tight"><p>${visible(chosen.rationale)}</p>${chosen.risks?.length > 0 && html`<p class="muted">Risks: ${visible(chosen.risks.join("; "))}</p>`}</div></section>`}
@@ -134,12 +145,13 @@ function Committed({ change, tests }) {
   </div></div>`;
 }
 
-function NotCommitted({ found, again }) {
+function NotCommitted({ found, reason, again }) {
   const isProven = found.trial?.verdict === "fixed";
   const text = isProven ? "It was proven, but not approved. Nothing was committed."
     : found.hypotheses?.length ? "Changes were tried, and none was shown to fix the failure. Nothing was committed."
     : "No change to try was found. Nothing was committed.";
   return html`<div class="note" role="status"><${Icon} name="cross" /><div class="stack-tight"><strong>${text}</strong>
+    ${reason && html`<span>The reason given: ${visible(reason)}</span>`}
     ${!isProven && html`<span>Say what it should have done, or write a check, and look again: the trial then knows what right means.</span>`}
     ${again && html`<div><button type="button" class="button button-small" onClick=${again}>Look again</button></div>`}</div></div>`;
 }
