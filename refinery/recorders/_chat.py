@@ -11,6 +11,7 @@ from refinery.model.trace import Usage
 
 _ALWAYS = frozenset({"content", "type", "tool_calls", "invalid_tool_calls"})
 """Fields of a message that are dumped even when they are empty."""
+_MAY_BE_EMPTY = frozenset({str, list, dict})
 _NOT_PARAMS = frozenset(
     {"_type", "tools", "functions", "messages", "input", "model", "model_name", "stream_options"}
 )
@@ -20,7 +21,13 @@ _SAME = {
     "stop": ("stop_sequences", "ls_stop"),
 }
 """A parameter's plain name and the names it also goes by, in order of trust."""
+_OTHERS = frozenset(other for others in _SAME.values() for other in others)
 _FINISH = ("finish_reason", "stop_reason", "done_reason")
+
+
+_paths: dict[Any, list[str]] = {}
+_MOST_PATHS = 1024
+"""Most classes of messages whose path is remembered, so that dynamic ones are let go."""
 
 
 class Taker(Protocol):
@@ -42,14 +49,17 @@ class AsIs:
 def message(value: Any, taker: Taker) -> Any:
     """A message as `langchain_core.load.dumpd` writes it; anything else as a plain copy."""
     cls = type(value)
-    if not hasattr(cls, "lc_id") or not hasattr(value, "content"):
-        return taker.take(value)
+    path = _paths.get(cls)
+    if path is None:
+        if not hasattr(cls, "lc_id") or not hasattr(value, "content"):
+            return taker.take(value)
+        path = _class_path(cls)
     fields = {
         name: item
         for name, item in vars(value).items()
-        if name in _ALWAYS or not (item is None or (type(item) in (str, list, dict) and not item))
+        if name in _ALWAYS or (item is not None and (type(item) not in _MAY_BE_EMPTY or item))
     }
-    return {"lc": 1, "type": "constructor", "id": _class_path(cls), "kwargs": taker.take(fields)}
+    return {"lc": 1, "type": "constructor", "id": path, "kwargs": taker.take(fields)}
 
 
 def messages(batches: Iterable[Iterable[Any]], taker: Taker) -> dict[str, Any]:
@@ -71,10 +81,11 @@ def _generation(value: Any, taker: Taker) -> dict[str, Any]:
     said = getattr(value, "message", None)
     about = dict(getattr(value, "generation_info", None) or {})
     about_message = getattr(said, "response_metadata", None) or {}
-    for name in _FINISH:
-        reason = about.get(name) or about_message.get(name)
-        if reason:
-            about.setdefault("finish_reason", reason)
+    if about or about_message:
+        for name in _FINISH:
+            reason = about.get(name) or about_message.get(name)
+            if reason:
+                about.setdefault("finish_reason", reason)
     entry = {
         "text": taker.take(_plain(getattr(value, "text", ""))),
         "generation_info": taker.take(about) or None,
@@ -87,9 +98,13 @@ def _generation(value: Any, taker: Taker) -> dict[str, Any]:
 
 def answer_of(response: Any) -> list[Any]:
     """Messages a model answered with."""
-    groups = getattr(response, "generations", None) or []
-    found = (getattr(item, "message", None) for group in groups for item in group)
-    return [item for item in found if item is not None]
+    found = []
+    for group in getattr(response, "generations", None) or ():
+        for item in group:
+            said = getattr(item, "message", None)
+            if said is not None:
+                found.append(said)
+    return found
 
 
 def usage(response: Any) -> Usage | None:
@@ -98,11 +113,7 @@ def usage(response: Any) -> Usage | None:
     `usage_metadata` of the messages counts (input includes cached tokens), else the older
     `llm_output["token_usage"]`.
     """
-    told = [
-        item
-        for item in (getattr(answer, "usage_metadata", None) for answer in answer_of(response))
-        if isinstance(item, Mapping)
-    ]
+    told = _told_usage(response)
     if told:
         into, out = "input_token_details", "output_token_details"
         return Usage(
@@ -113,10 +124,10 @@ def usage(response: Any) -> Usage | None:
             cache_write=_sum([item.get(into) for item in told], "cache_creation"),
             reasoning=_sum([item.get(out) for item in told], "reasoning"),
         )
-    older = getattr(response, "llm_output", None) or {}
-    counted = (
-        older.get("token_usage") or older.get("usage") if isinstance(older, Mapping) else None
-    )
+    older = getattr(response, "llm_output", None)
+    if not older or not isinstance(older, Mapping):
+        return None
+    counted = older.get("token_usage") or older.get("usage")
     if not isinstance(counted, Mapping):
         return None
     into_count = _sum([counted], "prompt_tokens") or _sum([counted], "input_tokens")
@@ -124,10 +135,24 @@ def usage(response: Any) -> Usage | None:
     return Usage(input=into_count, output=out_count, total=_sum([counted], "total_tokens"))
 
 
+def _told_usage(response: Any) -> list[Mapping[str, Any]]:
+    """What the messages of an answer say of tokens."""
+    told = []
+    for answer in answer_of(response):
+        said = getattr(answer, "usage_metadata", None)
+        if type(said) is dict or isinstance(said, Mapping):
+            told.append(said)
+    return told
+
+
 def _sum(items: Iterable[Any], name: str) -> int | None:
-    found = [item.get(name) for item in items if isinstance(item, Mapping)]
-    counts = [count for count in found if isinstance(count, int) and not isinstance(count, bool)]
-    return sum(counts) if counts else None
+    total = None
+    for item in items:
+        if type(item) is dict or isinstance(item, Mapping):
+            count = item.get(name)
+            if type(count) is int or (isinstance(count, int) and not isinstance(count, bool)):
+                total = count if total is None else total + count
+    return total
 
 
 def model_fields(
@@ -139,11 +164,15 @@ def model_fields(
         for name, item in invocation.items()
         if name not in _NOT_PARAMS and item is not None
     }
-    for name, others in _SAME.items():
+    has_others = not (_OTHERS.isdisjoint(invocation) and _OTHERS.isdisjoint(metadata))
+    for name, others in _SAME.items() if has_others else ():
+        if name in params:
+            continue
         for other in others:
             known = invocation.get(other, metadata.get(other))
-            if name not in params and known is not None:
+            if known is not None:
                 params[name] = taker.take(known)
+                break
     asked = (
         invocation.get("model") or invocation.get("model_name") or metadata.get("ls_model_name")
     )
@@ -158,13 +187,17 @@ def model_fields(
 
 def model_responded(response: Any) -> str | None:
     """The model that answered, as it named itself; None when it did not."""
-    sources = [getattr(answer, "response_metadata", None) for answer in answer_of(response)]
-    for source in (*sources, getattr(response, "llm_output", None)):
-        if isinstance(source, Mapping):
-            named = source.get("model_name") or source.get("model")
-            if named:
-                return _text(named)
-    return None
+    for answer in answer_of(response):
+        if named := _named(getattr(answer, "response_metadata", None)):
+            return named
+    return _named(getattr(response, "llm_output", None))
+
+
+def _named(told: Any) -> str | None:
+    """The model named in what came with an answer."""
+    if not told or not isinstance(told, Mapping):
+        return None
+    return _text(told.get("model_name") or told.get("model"))
 
 
 def documents(found: Iterable[Any], taker: Taker) -> dict[str, Any]:
@@ -188,7 +221,11 @@ def _document(value: Any, taker: Taker) -> Any:
 
 
 def _class_path(cls: Any) -> list[str]:
-    return [str(part) for part in cls.lc_id()]
+    """What `lc_id` of a message's class says; a new message has the same list, not a copy."""
+    if len(_paths) >= _MOST_PATHS:
+        _paths.clear()
+    path = _paths[cls] = [str(part) for part in cls.lc_id()]
+    return path
 
 
 def _plain(value: Any) -> Any:

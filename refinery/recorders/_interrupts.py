@@ -58,14 +58,14 @@ class Interrupts:
             return
         found = (run.place.run_id, run.place.trace_id)
         thread.interrupted.append(found)
-        namespace = (run.fields.get("metadata") or {}).get(_NAMESPACE)
+        namespace = _namespace(run.fields)
         if namespace:
             thread.nodes[str(namespace)] = found
 
     def began(self, run: OpenRun) -> None:
         """Remember the outermost graph of a thread."""
         thread = self._thread(run.fields.get("session_id"))
-        if thread is not None and _NAMESPACE not in (run.fields.get("metadata") or {}):
+        if thread is not None and _namespace(run.fields) is None:
             thread.graph = (run.place.run_id, run.place.trace_id)
 
     def links(self, inputs: Any, is_graph: bool, fields: Mapping[str, Any]) -> list[Json]:
@@ -78,7 +78,7 @@ class Interrupts:
         """
         name = fields.get("session_id")
         thread = self._threads.get(str(name)) if name else None
-        namespace = (fields.get("metadata") or {}).get(_NAMESPACE)
+        namespace = _namespace(fields)
         if is_graph and namespace is None and name and _resumes(inputs):
             found = [] if thread is None else thread.interrupted or _listed(thread.graph)
             if thread is not None:
@@ -96,6 +96,12 @@ class Interrupts:
         if len(self._threads) > MAX_THREADS:
             self._threads.popitem(last=False)
         return thread
+
+
+def _namespace(fields: Mapping[str, Any]) -> Any:
+    """Where a node stands in its graph; None of a run outside of all graphs."""
+    metadata = fields.get("metadata")
+    return metadata.get(_NAMESPACE) if type(metadata) is dict else None
 
 
 def _resumes(inputs: Any) -> bool:

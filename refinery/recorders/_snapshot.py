@@ -29,6 +29,8 @@ MAX_NODES = 200_000
 """Most values kept of one snapshot; also what ends a walk of containers that hold themselves."""
 HELD_DEPTH = 8
 """Levels down to which parts of a value that is not plain are tried to be encoded."""
+MAX_OPENED = 5_000
+"""Most values among which models are looked for before all are encoded together."""
 MAX_TEXT = 4_000_000
 """Longest string kept, in characters; the rest is cut and said so."""
 MAX_REPR = 10_000
@@ -36,6 +38,8 @@ MAX_REPR = 10_000
 
 _CUT = "… (cut by the recorder)"
 _ATOMS = frozenset({int, float, bool, type(None)})
+PLAIN = _ATOMS | {str}
+_CLOSED_IN_MODELS = PLAIN | {dict}
 _NO_FLOATS = frozenset({str, int, bool, type(None)})
 
 
@@ -137,6 +141,49 @@ class Snapshot:
         if fields is None:
             return self.take(value, depth)
         return self._encoded(fields) or self._held_items(fields, depth)
+
+    def hold_models(self, value: Any) -> Any:
+        """The same as `hold` for what most likely holds messages or other models.
+
+        They are opened first and encoded together: orjson's refusal of each costs more.
+        """
+        try:
+            opened = self._opened(value, False)
+        except HOSTILE:
+            self.nodes = 0
+            return self.hold(value)
+        return self._encoded(opened) or self.hold(value)
+
+    def _opened(self, value: Any, is_of_model: bool, depth: int = 0) -> Any:
+        """A value with its models replaced by their fields; what is plain is not copied.
+
+        A dictionary inside a model is taken to be plain. What is left closed orjson refuses.
+        """
+        kind = type(value)
+        if kind is dict or kind is list or kind is tuple:
+            self.nodes += len(value)
+            if (is_of_model and kind is dict) or depth > HELD_DEPTH or self.nodes > MAX_OPENED:
+                return value
+            if kind is dict:
+                return {
+                    key: item if type(item) in PLAIN else self._opened(item, False, depth + 1)
+                    for key, item in value.items()
+                }
+            return [
+                item if type(item) in PLAIN else self._opened(item, is_of_model, depth + 1)
+                for item in value
+            ]
+        if _shape(kind) is not _MODEL:
+            # LangChain's texts are of a class of their own, which orjson refuses.
+            is_text = isinstance(value, str) and not isinstance(value, Enum)
+            return str.__str__(value) if is_text else _fields(value) or value
+        opened = {
+            name: item if type(item) in _CLOSED_IN_MODELS else self._opened(item, True, depth + 1)
+            for name, item in vars(value).items()
+            if name[:1] != "_"
+        }
+        extra = getattr(value, "__pydantic_extra__", None)
+        return {**opened, **extra} if type(extra) is dict and extra else opened
 
     def _encoded(self, value: Any) -> Encoded | None:
         try:
@@ -281,17 +328,38 @@ def _listed(value: Any) -> Any:
 
 def _fields(value: Any) -> Mapping[str, Any] | None:
     """Fields of a model, message, document or dataclass instance; None for anything else."""
-    cls = type(value)
-    if hasattr(cls, "__pydantic_fields__") or hasattr(cls, "__fields_set__"):
-        held = dict(vars(value))
-        for name in [name for name in held if name[:1] == "_"]:
-            del held[name]
+    known = _shape(type(value))
+    if known is _MODEL:
+        held = {name: item for name, item in vars(value).items() if name[:1] != "_"}
         extra = getattr(value, "__pydantic_extra__", None)
         return {**held, **extra} if isinstance(extra, dict) else held
+    if known is _CLOSED:
+        return None
+    return {name: getattr(value, name, None) for name in known}
+
+
+_MODEL: tuple[str, ...] = ("*",)
+_CLOSED: tuple[str, ...] = ("",)
+_MOST_SHAPES = 4096
+_shapes: dict[type, tuple[str, ...]] = {}
+"""What is known of a class: `_MODEL`, `_CLOSED`, or the fields of a dataclass."""
+
+
+def _shape(cls: type) -> tuple[str, ...]:
+    known = _shapes.get(cls)
+    if known is None:
+        if len(_shapes) >= _MOST_SHAPES:
+            _shapes.clear()
+        known = _shapes[cls] = _looked_at(cls)
+    return known
+
+
+def _looked_at(cls: type) -> tuple[str, ...]:
+    if hasattr(cls, "__pydantic_fields__") or hasattr(cls, "__fields_set__"):
+        return _MODEL
     if dataclasses.is_dataclass(cls):
-        names = (field.name for field in dataclasses.fields(cls))
-        return {name: getattr(value, name, None) for name in names}
-    return None
+        return tuple(field.name for field in dataclasses.fields(cls))
+    return _CLOSED
 
 
 def _plain(value: Any) -> Any:

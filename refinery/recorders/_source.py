@@ -38,7 +38,7 @@ _STANDARD = tuple(
 
 _MOST_KNOWN = 4096
 _FUNCTIONS = (FunctionType, MethodType)
-_managers: dict[CodeType, bool] = {}
+_managers: dict[int, tuple[CodeType, bool]] = {}
 _of_libraries: set[tuple[type, str]] = set()
 """Classes, and kinds of runs, behind whose methods is no function of the user's."""
 
@@ -51,32 +51,35 @@ class Subject:
     code: CodeType
 
 
-def owner() -> Any:
+def owner(skipped: int = 0) -> Any:
     """The object whose method fired the callback being handled; None when there is none.
 
     It is `self` of the first method above LangChain's callback manager.
+
+    Args:
+        skipped: frames above the caller's that are known to be ours.
     """
-    frame: FrameType | None = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(skipped + 1)
     for _ in range(_FRAMES):
         if frame is None:
             return None
-        if not _is_manager(frame):
+        code = frame.f_code
+        known = _managers.get(id(code))
+        if not (known[1] if known is not None else _is_manager(frame, code)):
             found = frame.f_locals.get("self")
-            if found is not None or not frame.f_code.co_name.startswith("<"):
+            if found is not None or not code.co_name.startswith("<"):
                 return found  # a comprehension has no `self`: its method is the next frame
         frame = frame.f_back
     return None
 
 
-def _is_manager(frame: FrameType) -> bool:
+def _is_manager(frame: FrameType, code: CodeType) -> bool:
     """Whether a frame is of LangChain's callback manager, or ours."""
-    code = frame.f_code
-    known = _managers.get(code)
-    if known is None:
-        known = str(frame.f_globals.get("__name__", "")).startswith(_MANAGERS)
-        if len(_managers) < _MOST_KNOWN:
-            _managers[code] = known
-    return known
+    is_manager = str(frame.f_globals.get("__name__", "")).startswith(_MANAGERS)
+    if len(_managers) < _MOST_KNOWN:
+        # By id, for a code object is hashed anew each time; it is kept, so the id stays its own.
+        _managers[id(code)] = (code, is_manager)
+    return is_manager
 
 
 def subject_of(runs: Any, kind: str) -> Subject | None:

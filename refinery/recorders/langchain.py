@@ -16,17 +16,21 @@ from uuid import UUID
 from langchain_core.callbacks.base import BaseCallbackHandler
 
 from refinery.model.trace import RunKind
-from refinery.recorders import _chat, _context, _source
+from refinery.recorders import _chat, _context, _source, _told
 from refinery.recorders._book import Book, Sink, ending
 from refinery.recorders._failures import Failure
 from refinery.recorders._folder import spool_folder
 from refinery.recorders._interrupts import Interrupts
-from refinery.recorders._snapshot import Snapshot
+from refinery.recorders._snapshot import Snapshot, snapshot
+from refinery.recorders._told import AS_IS, NOTHING, Beginning
 from refinery.recorders.sink import shared_sink
 
-_KINDS = {kind.value for kind in RunKind}
+_KINDS = {kind.value: kind for kind in RunKind}
+_CALLBACK = 2
+"""Frames of ours above `owner`: a callback and the guard around it."""
 _THREAD = ("thread_id", "session_id", "conversation_id")
-AS_IS = _chat.AsIs()
+MAX_IDS = 20_000
+"""Most ids whose text is remembered; chosen by us, as many as runs may be open."""
 MAX_MARKS = 1_000
 """Most retrievers at work at once that are known to what is recorded inside them."""
 Callback = TypeVar("Callback", bound=Callable[..., None])
@@ -69,6 +73,8 @@ class RefineryCallbackHandler(BaseCallbackHandler):
         self._interrupts = Interrupts()
         self._marks: dict[str, _context.Mark] = {}
         """Retrievers at work; what is recorded by hand inside them is their child."""
+        self._ids: dict[Any, str] = {}
+        """Texts of the ids of runs at work; each is asked for by its children and at its end."""
 
     @property
     def ignore_llm(self) -> bool:
@@ -87,26 +93,24 @@ class RefineryCallbackHandler(BaseCallbackHandler):
     @_guarded
     def on_chain_start(self, serialized: dict[str, Any] | None, inputs: Any, **about: Any) -> None:
         """A chain, graph, node, prompt or parser begins."""
-        taker = Snapshot()
-        held = taker.hold(inputs if isinstance(inputs, dict) else {"input": inputs})
+        held, size_bytes = _told.held(inputs, "input")
         native = str(about.get("run_type") or "chain")
-        owner = _source.owner()
-        kind = RunKind(native) if native in _KINDS else RunKind.CHAIN
-        if _is_agent(owner):
+        owner = _source.owner(_CALLBACK)
+        kind = _KINDS.get(native, RunKind.CHAIN)
+        if _told.is_agent(owner):
             kind = RunKind.AGENT
         fields = {"kind": kind, "native_kind": native, "inputs": held}
-        self._start(serialized, {**about, "given": inputs}, fields, taker, owner)
+        self._start(serialized, about, Beginning(fields, size_bytes, owner, inputs))
 
     @_guarded
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **about: Any) -> None:
         """A chain ends; streamed chains tell their inputs only now."""
-        taker = Snapshot()
-        fields: dict[str, Any] = {
-            "outputs": taker.hold(outputs if isinstance(outputs, dict) else {"output": outputs})
-        }
+        held, size_bytes = _told.held(outputs, "output")
+        fields = {"outputs": held}
         if (late := about.get("inputs")) is not None:
-            fields["inputs"] = taker.hold(late if isinstance(late, dict) else {"input": late})
-        self.book.finish(str(run_id), fields, size_bytes=taker.size_bytes)
+            fields["inputs"], more_bytes = _told.held(late, "input")
+            size_bytes += more_bytes
+        self._finish(run_id, fields, size_bytes)
 
     @_guarded
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **about: Any) -> None:
@@ -118,16 +122,18 @@ class RefineryCallbackHandler(BaseCallbackHandler):
         self, serialized: dict[str, Any] | None, messages: Any, **about: Any
     ) -> None:
         """A chat model is called."""
-        taker = Snapshot()
-        self._start_model(serialized, taker.hold(_chat.messages(messages, AS_IS)), about, taker)
+        held, size_bytes = snapshot(_chat.messages(messages, AS_IS))
+        owner = _source.owner(_CALLBACK)
+        self._start_model(serialized, about, Beginning({"inputs": held}, size_bytes, owner))
 
     @_guarded
     def on_llm_start(
         self, serialized: dict[str, Any] | None, prompts: list[str], **about: Any
     ) -> None:
         """A text model is called."""
-        taker = Snapshot()
-        self._start_model(serialized, taker.hold({"prompts": list(prompts)}), about, taker)
+        held, size_bytes = snapshot({"prompts": list(prompts)})
+        owner = _source.owner(_CALLBACK)
+        self._start_model(serialized, about, Beginning({"inputs": held}, size_bytes, owner))
 
     @_guarded
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **about: Any) -> None:
@@ -142,18 +148,15 @@ class RefineryCallbackHandler(BaseCallbackHandler):
     @_guarded
     def on_llm_end(self, response: Any, *, run_id: UUID, **about: Any) -> None:
         """A model has answered."""
-        taker = Snapshot()
-        fields = _answer(response, taker)
-        self.book.finish(str(run_id), fields, size_bytes=taker.size_bytes)
+        fields, size_bytes = _told.answer(response)
+        self._finish(run_id, fields, size_bytes)
 
     @_guarded
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **about: Any) -> None:
         """A model call ends with an exception, perhaps after part of the answer."""
         partial = about.get("response")
-        if getattr(partial, "generations", None):
-            taker = Snapshot()
-            if run := self.book.get(str(run_id)):
-                run.fields.update(_answer(partial, taker))
+        if getattr(partial, "generations", None) and (run := self.book.get(str(run_id))):
+            run.fields.update(_told.answer(partial)[0])
         self._fail(run_id, error, about)
 
     @_guarded
@@ -161,20 +164,19 @@ class RefineryCallbackHandler(BaseCallbackHandler):
         self, serialized: dict[str, Any] | None, input_str: str, **about: Any
     ) -> None:
         """A tool is called."""
-        taker = Snapshot()
         given = about.get("inputs")
-        held = taker.hold(given if isinstance(given, dict) else {"input": input_str})
+        held, size_bytes = _told.held(given if isinstance(given, dict) else input_str, "input")
         fields = {"kind": RunKind.TOOL, "native_kind": "tool", "inputs": held}
         if (call_id := about.get("tool_call_id")) is not None:
             about["metadata"] = {**(about.get("metadata") or {}), "tool_call_id": call_id}
-        self._start(serialized, about, fields, taker, _source.owner())
+        owner = _source.owner(_CALLBACK)
+        self._start(serialized, about, Beginning(fields, size_bytes, owner))
 
     @_guarded
     def on_tool_end(self, output: Any, *, run_id: UUID, **about: Any) -> None:
         """A tool has answered."""
-        taker = Snapshot()
-        fields = {"outputs": taker.hold({"output": output})}
-        self.book.finish(str(run_id), fields, size_bytes=taker.size_bytes)
+        held, size_bytes = _told.held_models({"output": output})
+        self._finish(run_id, {"outputs": held}, size_bytes)
 
     @_guarded
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **about: Any) -> None:
@@ -186,14 +188,11 @@ class RefineryCallbackHandler(BaseCallbackHandler):
         self, serialized: dict[str, Any] | None, query: str, **about: Any
     ) -> None:
         """A retriever is asked."""
-        taker = Snapshot()
-        fields = {
-            "kind": RunKind.RETRIEVER,
-            "native_kind": "retriever",
-            "inputs": taker.hold({"query": query}),
-        }
+        held, size_bytes = snapshot({"query": query})
+        fields = {"kind": RunKind.RETRIEVER, "native_kind": "retriever", "inputs": held}
         about["name"] = about.get("name") or "Retriever"
-        self._start(serialized, about, fields, taker, _source.owner())
+        owner = _source.owner(_CALLBACK)
+        self._start(serialized, about, Beginning(fields, size_bytes, owner))
         run_id = str(about["run_id"])
         if len(self._marks) < MAX_MARKS:
             self._marks[run_id] = _context.enter(run_id, self.book, is_reported=True)
@@ -202,9 +201,8 @@ class RefineryCallbackHandler(BaseCallbackHandler):
     def on_retriever_end(self, documents: Sequence[Any], *, run_id: UUID, **about: Any) -> None:
         """A retriever has answered."""
         self._leave(run_id)
-        taker = Snapshot()
-        fields = {"outputs": taker.hold(_chat.documents(documents, AS_IS))}
-        self.book.finish(str(run_id), fields, size_bytes=taker.size_bytes)
+        held, size_bytes = snapshot(_chat.documents(documents, AS_IS))
+        self._finish(run_id, {"outputs": held}, size_bytes)
 
     @_guarded
     def on_retriever_error(self, error: BaseException, *, run_id: UUID, **about: Any) -> None:
@@ -232,53 +230,72 @@ class RefineryCallbackHandler(BaseCallbackHandler):
         self.book.add_event(str(run_id), str(name), data)
 
     def _start_model(
-        self,
-        serialized: dict[str, Any] | None,
-        inputs: Any,
-        about: dict[str, Any],
-        taker: Snapshot,
+        self, serialized: dict[str, Any] | None, about: dict[str, Any], begun: Beginning
     ) -> None:
-        fields = {
-            "kind": RunKind.LLM,
-            "native_kind": "llm",
-            "inputs": inputs,
-            **_chat.model_fields(
-                about.get("invocation_params") or {}, about.get("metadata") or {}, taker
-            ),
-        }
-        self._start(serialized, about, fields, taker, _source.owner())
-        _context.enter_model_call(self.book, str(about["run_id"]))
+        told = _chat.model_fields(
+            about.get("invocation_params") or {}, about.get("metadata") or {}, AS_IS
+        )
+        for name in ("params", "tools"):
+            if told[name] is not None:
+                told[name], size_bytes = snapshot(told[name])
+                begun.size_bytes += size_bytes
+        begun.fields = {"kind": RunKind.LLM, "native_kind": "llm", **begun.fields, **told}
+        self._start(serialized, about, begun)
+        _context.enter_model_call(self.book, self._id(about["run_id"]))
 
     def _start(
         self,
         serialized: Mapping[str, Any] | None,
         about: Mapping[str, Any],
-        fields: dict[str, Any],
-        taker: Snapshot,
-        owner: Any,
+        begun: Beginning,
     ) -> None:
-        metadata = about.get("metadata") or {}
-        tags = about.get("tags")
-        fields |= {
-            "name": _name(serialized, about.get("name")),
-            "tags": [str(tag) for tag in tags] if tags else None,
-            "metadata": taker.take(dict(metadata)) or None,
-            "session_id": _first_text(metadata, *_THREAD),
-            "user_id": _first_text(metadata, "user_id"),
-        }
-        is_graph = _is_graph(owner)
-        if "given" in about and (is_graph or "langgraph_node" in metadata):
-            fields["links"] = self._interrupts.links(about["given"], is_graph, fields) or None
-        run_id, parent = str(about["run_id"]), about.get("parent_run_id")
+        fields, owner, is_graph = begun.fields, begun.owner, _told.is_graph(begun.owner)
+        fields["name"] = _told.name_of(serialized, about.get("name"))
+        if tags := about.get("tags"):
+            fields["tags"] = [str(tag) for tag in tags]
+        if metadata := about.get("metadata"):
+            fields["session_id"] = _told.first_text(metadata, *_THREAD)
+            fields["user_id"] = _told.first_text(metadata, "user_id")
+            self._keep_metadata(metadata, begun, is_graph)
+        parent = about.get("parent_run_id")
         run = self.book.start(
-            run_id,
-            _context.parent_of_reported(str(parent) if parent else None),
+            self._id(about["run_id"]),
+            _context.parent_of_reported(self._id(parent) if parent else None),
             fields,
-            size_bytes=taker.size_bytes,
-            subject=_source.subject_of(owner, str(fields["kind"])) if owner is not None else None,
+            size_bytes=begun.size_bytes,
+            subject=_source.subject_of(owner, fields["kind"]) if owner is not None else None,
         )
         if is_graph:
             self._interrupts.began(run)
+
+    def _keep_metadata(
+        self, metadata: Mapping[str, Any], begun: Beginning, is_graph: bool
+    ) -> None:
+        fields = begun.fields
+        if not is_graph and "langgraph_node" not in metadata:
+            fields["metadata"], size_bytes = snapshot(dict(metadata))
+            begun.size_bytes += size_bytes
+            return
+        taker = Snapshot()
+        fields["metadata"] = taker.take(dict(metadata))  # `Interrupts` reads it
+        begun.size_bytes += taker.size_bytes
+        if begun.given is not NOTHING:
+            links = self._interrupts.links(begun.given, is_graph, fields)
+            fields["links"] = links or None
+
+    def _id(self, run_id: Any) -> str:
+        """The text of a run's id; a UUID takes longest of all to be written."""
+        ids = self._ids
+        known = ids.get(run_id)
+        if known is None:
+            if len(ids) >= MAX_IDS:
+                ids.clear()
+            known = ids[run_id] = str(run_id)
+        return known
+
+    def _finish(self, run_id: UUID, fields: Mapping[str, Any], size_bytes: int) -> None:
+        known = self._ids.pop(run_id, None)
+        self.book.finish(known or str(run_id), fields, size_bytes=size_bytes)
 
     def _leave(self, run_id: UUID) -> None:
         mark = self._marks.pop(str(run_id), None)
@@ -294,51 +311,11 @@ class RefineryCallbackHandler(BaseCallbackHandler):
         run = self.book.get(str(run_id))
         if run is None:
             return
-        taker = Snapshot()
         fields, notes = ending(error)
         run.extra |= notes
         if notes.get("cancelled") == "interrupt":
             self._interrupts.interrupted(run)
+        size_bytes = 0
         if (late := about.get("inputs")) is not None:
-            fields["inputs"] = taker.hold(late if isinstance(late, dict) else {"input": late})
-        self.book.finish(str(run_id), fields, size_bytes=taker.size_bytes)
-
-
-def _answer(response: Any, taker: Snapshot) -> dict[str, Any]:
-    return {
-        "outputs": taker.hold(_chat.generations(response, AS_IS)),
-        "usage": _chat.usage(response),
-        "model_responded": _chat.model_responded(response),
-    }
-
-
-def _is_graph(owner: Any) -> bool:
-    """Whether it is a LangGraph graph, and not one of its nodes."""
-    return type(owner).__module__.startswith("langgraph.") and hasattr(owner, "nodes")
-
-
-def _is_agent(owner: Any) -> bool:
-    """Whether a graph was made by `langchain.agents.create_agent`."""
-    if not type(owner).__module__.startswith("langgraph."):
-        return False
-    config = getattr(owner, "config", None)
-    metadata = config.get("metadata") if isinstance(config, dict) else None
-    return isinstance(metadata, dict) and "langchain_create_agent" in str(
-        metadata.get("ls_integration")
-    )
-
-
-def _name(serialized: Mapping[str, Any] | None, name: Any) -> str:
-    """The name LangSmith would show: the given one, else the class's."""
-    if name is not None:
-        return str(name)
-    known = serialized or {}
-    if known.get("name"):
-        return str(known["name"])
-    path = known.get("id")
-    return str(path[-1]) if isinstance(path, list) and path else "Unnamed"
-
-
-def _first_text(metadata: Mapping[str, Any], *names: str) -> str | None:
-    found = next((metadata[name] for name in names if metadata.get(name) is not None), None)
-    return None if found is None else str(found)
+            fields["inputs"], size_bytes = _told.held(late, "input")
+        self._finish(run_id, fields, size_bytes)

@@ -146,14 +146,46 @@ def test_models_messages_and_documents_become_their_fields() -> None:
     assert copied[1]["metadata"] == {"a": 1}
 
 
-def test_containers_that_hold_themselves_end() -> None:
+class Chain(BaseModel):
+    """A model that may hold others, itself among them."""
+
+    links: list[Any] = []
+    about: dict[str, Any] = {}
+    score: float = 0.0
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"output": AIMessage("a", response_metadata={"n": {"deep": [1]}})},
+        {"messages": [AIMessage("a").text, ("b", AIMessage("c"))], "n": 1.5},
+        {"output": Chain(links=[Chain(), Document("d")], about={"m": AIMessage("e")})},
+        {"output": Chain(score=math.nan, about={"x": math.inf})},
+        {"output": [Model(x=2, more="m"), Word.YES, Pair(1, 2), b"ab", {3: object}]},  # type: ignore[call-arg]
+        {"output": [[{"n": number} for number in range(10)] for _ in range(1_000)]},
+    ],
+)
+def test_models_encoded_together_are_what_they_are_one_by_one(value: Any) -> None:
+    together = _view._encoded(Snapshot().hold_models(value))
+
+    assert json.loads(together) == json.loads(_view._encoded(Snapshot().hold(value)))
+
+
+def test_containers_that_hold_themselves_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_snapshot, "MAX_NODES", 20_000)
     ring: list[Any] = []
     ring += [ring, ring]
     knot: dict[str, Any] = {}
     knot["self"] = knot
+    wide: list[Any] = []
+    wide += [wide] * 500
+    model = Chain()
+    model.links += [model] * 500
 
     encode(held(ring))
     encode(held(knot))
+    for looped in (ring, knot, wide, model):
+        _view._encoded(Snapshot().hold_models({"output": looped}))
 
 
 def test_deep_and_long_values_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
