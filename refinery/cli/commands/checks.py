@@ -1,5 +1,8 @@
-"""Make checks of words, try them on recorded runs, list those kept."""
+"""Make checks of words, try them, run them over again, export them."""
 
+import json
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="checks",
-    help="Make checks of words, try them on recorded runs, list those kept.",
+    help="Make checks of words, try them, run them over again, export them.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -28,6 +31,10 @@ app = typer.Typer(
   refinery checks try 3f2a --check 'max_words:80'
 
   refinery checks list
+
+  refinery checks run --junit checks.xml
+
+  refinery checks export --pytest tests/test_conversations.py
 """,
 )
 
@@ -42,10 +49,17 @@ ExpectOption = Annotated[
     str | None, typer.Option(metavar="TEXT", help="The right behaviour, in words.")
 ]
 
+RepoOption = Annotated[
+    Path | None, typer.Option(help="Repository of the agent; default: this folder's.")
+]
+FixedOption = Annotated[
+    bool, typer.Option("--fixed", help="Leave out failures that no change in force mends.")
+]
+
 
 @app.callback()
 def group() -> None:
-    """Make checks of words, try them on recorded runs, list those kept.
+    """Make checks of words, try them, run them over again, export them.
 
     A check is trusted when it fails on the bad run, holds on the good ones, and its opposite does
     the reverse; else it is refused with the reason.
@@ -149,6 +163,93 @@ def list_(
     columns = ("trace", "label", "check", "expectation")
     output.emit(document, json_output, lambda screen: output.table(screen, columns, rows))
     raise typer.Exit(ExitCode.DONE if kept else ExitCode.NOTHING)
+
+
+@app.command()
+def run(
+    ctx: typer.Context,
+    repo: RepoOption = None,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write JUnit XML there too.")
+    ] = None,
+    sarif: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write SARIF 2.1.0 there too.")
+    ] = None,
+    fixed: FixedOption = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Never ask the agent's own model.")
+    ] = False,
+    unsandboxed: Annotated[
+        bool, typer.Option("--unsandboxed", help="Run without a sandbox; for this call only.")
+    ] = False,
+    json_output: output.JsonOption = False,
+) -> None:
+    """Play the labelled conversations again with the code as it is now.
+
+    Exit code 0: every check holds. 1: one does not. 3: none fails, but some conversations could
+    not be answered. 5: there are no checks.
+    """
+    from refinery.codebase.repository import Repository
+    from refinery.workflows import check_export, check_suite
+    from refinery.workflows.checks import judge_of
+    from refinery.workflows.wiring import open_workspace
+
+    workspace = open_workspace(repo, ctx.obj)
+    repository = Repository.open(repo or Path.cwd())
+    judge = None if offline else judge_of(workspace)
+    how = check_suite.How(
+        is_offline=offline, unsandboxed=unsandboxed, judge=judge, say=output.note
+    )
+    cases = check_suite.collect(workspace, only_fixed=fixed)
+    found = check_suite.run(workspace.settings, repository, cases, how)
+    if junit is not None:
+        _write(junit, check_export.junit(found))
+    if sarif is not None:
+        _write(sarif, json.dumps(check_export.sarif(found), indent=1))
+    rows = [(one.state.value, one.case.name, one.told) for one in found]
+    columns = ("", "conversation", "why")
+    document = check_suite.to_document(found)
+    output.emit(document, json_output, lambda screen: output.table(screen, columns, rows))
+    if document["failed"]:
+        raise typer.Exit(ExitCode.NEGATIVE)
+    raise typer.Exit(ExitCode.PARTIAL if document["unanswered"] else ExitCode.DONE)
+
+
+@app.command()
+def export(
+    ctx: typer.Context,
+    pytest: Annotated[
+        Path | None, typer.Option("--pytest", metavar="FILE", help="The test file; - is stdout.")
+    ] = None,
+    repo: RepoOption = None,
+    fixed: FixedOption = False,
+    json_output: output.JsonOption = False,
+) -> None:
+    """Write the checks as a pytest file that needs no store.
+
+    The file holds the recorded conversations: look at them before you publish it.
+    """
+    from refinery.workflows import check_export, check_suite
+    from refinery.workflows.wiring import open_workspace
+
+    if pytest is None:
+        raise InputError("say where to write the tests", hint="add --pytest tests/test_x.py")
+    cases = check_suite.collect(open_workspace(repo, ctx.obj), only_fixed=fixed)
+    text = check_export.pytest_file(cases)
+    if str(pytest) == "-":
+        sys.stdout.write(text)
+        return
+    _write(pytest, text)
+    document = {"file": str(pytest), "conversations": [case.name for case in cases]}
+    told = f"{len(cases)} conversations written to {pytest}"
+    output.emit(document, json_output, lambda screen: screen.print(output.safe(told)))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _show(expected: "Expected", screen: "Console") -> None:
