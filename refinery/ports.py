@@ -247,6 +247,20 @@ class Tallying(Protocol):
         ...
 
 
+@runtime_checkable
+class Analysing(Protocol):
+    """What a `Store` can do besides that keeps a copy for SQL."""
+
+    def analytics(self) -> Path:
+        """The DuckDB file with the columns of all runs, brought up to date.
+
+        Raises:
+            StoreError: another program holds the file.
+            PluginError: DuckDB is not installed.
+        """
+        ...
+
+
 class TraceService(Protocol):
     """A service traces are fetched from. `connect` of an adapter opens one; used with `with`."""
 

@@ -29,6 +29,7 @@ from refinery.stores._shared import (
     ranking,
     rows,
     schema,
+    sqlite_copy,
     texts,
     writing,
 )
@@ -234,6 +235,15 @@ class SqliteStore:
                     raise rows.damaged("runs to be indexed cannot be found")
                 done += taken
             return texts.waiting(connection)
+
+    def analytics(self) -> Path:
+        """The DuckDB file beside the store with the columns of all runs, brought up to date."""
+        own = Connection(self.path)  # a long copy must not keep others from reading
+        try:
+            with own.use() as connection:
+                return sqlite_copy.update(connection, self.path)
+        finally:
+            own.close()
 
     def stats(self) -> dict[str, Json]:
         """`{"traces", "runs", "size_bytes", "schema_version", "url"}`."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from refinery.model.trace import Json
+from refinery.model.trace import Feedback, Json
 from refinery.stores._shared import analytics, layout
 
 
@@ -52,6 +52,22 @@ def run_row(
         json_text(said.get("inputs")),
         json_text(said.get("outputs")),
         fingerprint(columns, line, about),
+    )
+
+
+def feedback_row(number: int, item: Feedback) -> tuple[Any, ...]:
+    """The row of feedback."""
+    return (
+        number,
+        text(item.feedback_id),
+        text(item.trace_id),
+        text(item.run_id),
+        text(item.key),
+        finite(item.score),
+        json_text(item.value),
+        text(item.comment),
+        text(item.source),
+        layout.column_int(item.created_ns),
     )
 
 

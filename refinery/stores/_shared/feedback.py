@@ -28,7 +28,7 @@ def read(connection: sqlite3.Connection, trace_id: str) -> list[Feedback]:
         "SELECT body, trace_id FROM feedback WHERE trace_id = ? ORDER BY created_ns, rowid",
         (clean(trace_id),),
     )
-    return [_to_feedback(*row) for row in rows]
+    return [to_feedback(*row) for row in rows]
 
 
 def label(connection: sqlite3.Connection, trace_id: str) -> str | None:
@@ -39,7 +39,7 @@ def label(connection: sqlite3.Connection, trace_id: str) -> str | None:
         "ORDER BY created_ns DESC, rowid DESC LIMIT 1",
         (trace_id,),
     ).fetchone()
-    value = _to_feedback(*row).value if row else None
+    value = to_feedback(*row).value if row else None
     outcome = value.get("outcome") if isinstance(value, dict) else value
     return outcome if outcome in ("pass", "fail") else None
 
@@ -67,7 +67,12 @@ def _placed(connection: sqlite3.Connection, row: tuple[Any, ...]) -> tuple[Any, 
     return (row[0], found[0], *row[2:]) if found else row
 
 
-def _to_feedback(body: str, trace_id: str) -> Feedback:
+def to_feedback(body: str, trace_id: str) -> Feedback:
+    """Feedback from its row.
+
+    Raises:
+        StoreError: it is damaged.
+    """
     try:
         return decode(Feedback, json.loads(body) | {"trace_id": trace_id})
     except (ValueError, TypeError, RecursionError) as error:

@@ -213,20 +213,8 @@ def _feedback_row(records: Records, number: int) -> tuple[Any, ...] | None:
     raw = records.get("feedback", keys.of_number(number))
     if raw is None:
         return None
-    trace_id, run_id, created, body = keys.unpack(raw)
-    item = to_feedback(body, trace_id)
-    return (
-        number,
-        analytics_rows.text(item.feedback_id),
-        analytics_rows.text(trace_id),
-        analytics_rows.text(run_id),
-        analytics_rows.text(item.key),
-        analytics_rows.finite(item.score),
-        analytics_rows.json_text(item.value),
-        analytics_rows.text(item.comment),
-        analytics_rows.text(item.source),
-        created,
-    )
+    trace_id, _, _, body = keys.unpack(raw)
+    return analytics_rows.feedback_row(number, to_feedback(body, trace_id))
 
 
 def _save(environment: Environment, connection: Any, found: _Slice, token: str) -> int:
