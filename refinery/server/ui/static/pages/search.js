@@ -44,6 +44,7 @@ export default function SearchPage() {
   </${Page}>`;
 }
 
+/** The fields keep what is typed while the page around them is drawn anew (`defaultValue`). */
 function SearchForm({ query, change }) {
   const { data: projects } = useData("/projects");
   const submit = (event) => {
@@ -56,13 +57,13 @@ function SearchForm({ query, change }) {
   const names = (projects?.projects ?? []).map((one) => one.name).filter(Boolean).slice(0, 200);
   return html`<form class="panel search-form" role="search" onSubmit=${submit}>
     <div class="row search-words"><div class="search-field"><${Icon} name="search" />
-      <input id="search-q" class="input" type="search" name="q" aria-label="Words" placeholder="Words in a run" value=${query.q ?? ""} maxlength="2000" autocomplete="off" /></div>
+      <input id="search-q" class="input" type="search" name="q" aria-label="Words" placeholder="Words in a run" defaultValue=${query.q ?? ""} maxlength="2000" autocomplete="off" /></div>
       <button class="button button-primary">Search</button></div>
     <div class="search-fields">
-      <label class="field"><span>User</span><input class="input" name="user" value=${query.user ?? ""} autocomplete="off" /></label>
-      <label class="field"><span>Session</span><input class="input" name="session" value=${query.session ?? ""} autocomplete="off" /></label>
-      <label class="field"><span>From</span><input class="input" type="datetime-local" name="from" value=${localMoment(query.from)} /></label>
-      <label class="field"><span>Until</span><input class="input" type="datetime-local" name="to" value=${localMoment(query.to)} /></label>
+      <label class="field"><span>User</span><input class="input" name="user" defaultValue=${query.user ?? ""} autocomplete="off" /></label>
+      <label class="field"><span>Session</span><input class="input" name="session" defaultValue=${query.session ?? ""} autocomplete="off" /></label>
+      <label class="field"><span>From</span><input class="input" type="datetime-local" name="from" defaultValue=${localMoment(query.from)} /></label>
+      <label class="field"><span>Until</span><input class="input" type="datetime-local" name="to" defaultValue=${localMoment(query.to)} /></label>
       ${choose("project", "Project", query.project && !names.includes(query.project) ? [query.project, ...names] : names)}
       ${choose("status", "Status", ["error", "ok", "running", "cancelled"])}
       ${choose("kind", "Kind", KINDS)}
