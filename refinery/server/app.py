@@ -12,9 +12,10 @@ from pathlib import Path
 
 import anyio.to_thread
 from fastapi import FastAPI
+from starlette.routing import Route
 
 from refinery.server import pages, security, spooling, tokens
-from refinery.server.api.assembly import create_api
+from refinery.server.api.assembly import create_api, describe
 from refinery.server.body import Memory
 from refinery.server.config import ServeSettings
 from refinery.server.ingest import langsmith, otlp
@@ -47,7 +48,9 @@ def create_app(settings: ServeSettings) -> FastAPI:
     door = tokens.Tokens(app.state.token, settings.opens_once)
     routes = (*langsmith.ROUTES, *otlp.ROUTES)
     app.router.routes.extend((*routes, *pages.ROUTES))
-    app.mount(tokens.API, create_api(app.state, door))
+    app.state.api = create_api(app.state, door)
+    app.mount(tokens.API, app.state.api)
+    app.router.routes.append(Route(tokens.DOCS, describe))
     app.include_router(reading.router)
     direct = {("POST", r.path): r.endpoint for r in routes if "POST" in (r.methods or ())}
     app.add_middleware(security.Gate, settings=settings, direct=direct, door=door)

@@ -4,6 +4,8 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import State
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
 
 import refinery
 from refinery.errors import RefineryError
@@ -11,6 +13,7 @@ from refinery.server.answers import RequestError
 from refinery.server.api import (
     changing,
     comparing,
+    description,
     measuring,
     names,
     opinions,
@@ -57,4 +60,20 @@ def create_api(state: State, door: Tokens) -> FastAPI:
     app.state.services = Services(state.settings, state.store, state.writer, door, state.board)
     for resource in RESOURCES:
         app.include_router(resource.router)
+    _secure(app)
     return app
+
+
+def _secure(app: FastAPI) -> None:
+    """Say in the description how requests show that they may come in."""
+    spec = app.openapi()
+    spec.setdefault("components", {})["securitySchemes"] = {
+        "token": {"type": "http", "scheme": "bearer", "description": "As `refinery serve` prints."}
+    }
+    spec["security"] = [{"token": []}]
+
+
+async def describe(request: Request) -> Response:
+    """The description of the API as a page."""
+    mounted = request.app.state.api
+    return HTMLResponse(description.page(mounted.openapi()))
