@@ -1,9 +1,11 @@
 """The help pages as they should be; `python -m tests.cli.help_pages` writes them anew."""
 
 import importlib.util
+import json
 from pathlib import Path
 from types import ModuleType
 
+from refinery.cli.documents import DOCUMENTS, schema
 from tests.cli.calling import call
 
 ROOT = Path(__file__).parents[2]
@@ -38,5 +40,12 @@ if __name__ == "__main__":
         old.unlink()
     for name, arguments in pages().items():
         (GOLDEN / f"{name}.txt").write_text(page(arguments), encoding="utf-8")
+    schemas = GOLDEN / "schemas"
+    schemas.mkdir(exist_ok=True)
+    for old in schemas.glob("*.json"):
+        old.unlink()
+    for name in DOCUMENTS:
+        text = json.dumps(schema(name), indent=1, sort_keys=True) + "\n"
+        (schemas / f"{name.replace(' ', '-')}.json").write_text(text, encoding="utf-8")
     for name, write in hooks().KEPT.items():
         (ROOT / name).write_text(write(), encoding="utf-8")
