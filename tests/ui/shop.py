@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from refinery.model.trace import Label
 from refinery.replay.wire import ModelReply, ModelRequest
+from refinery.workflows import traces
+from refinery.workflows.wiring import open_workspace
 from tests.fakes.model_server import ModelServer
 from tests.kits.repositories import make_repository
 from tests.samples import shop_agent
@@ -76,9 +79,11 @@ def recorded_shop(folder: Path) -> Iterator[Shop]:
         questions = (shop_agent.FAILING, shop_agent.PASSING)
         inputs = [part for text in questions for part in ("--input", json.dumps(text))]
         shop.failing, shop.passing = (r["trace_id"] for r in shop.run("record", *inputs)["runs"])
-        right = f"contains@answer:{shop_agent.RIGHT}"
-        shop.run("label", shop.failing, "--fail", "--check", right)
-        shop.run("label", shop.passing, "--pass", "--check", "contains@answer:costs nothing")
+        workspace = open_workspace(root)
+        right, fine = f"contains@answer:{shop_agent.RIGHT}", "contains@answer:costs nothing"
+        traces.label(workspace, shop.failing, Label("fail", None, (right,)))
+        traces.label(workspace, shop.passing, Label("pass", None, (fine,)))
+        workspace.store.close()
         try:
             yield shop
         finally:
