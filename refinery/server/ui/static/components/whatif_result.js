@@ -75,7 +75,7 @@ export function WhatIfResult({ result, trace, runs }) {
 
 function spentText({ live_requests: live, spent_usd: usd, unpriced_requests: unpriced }) {
   if (!live) return "No model was asked live.";
-  const priced = unpriced ? `${cost(usd)} known, ${plural(unpriced, "request")} of unknown price` : cost(usd);
+  const priced = !unpriced ? cost(usd) : unpriced >= live ? "price unknown" : `${cost(usd)}, and ${plural(unpriced, "request")} of unknown price`;
   return `${plural(live, "request")} to a live model (${priced}).`;
 }
 
@@ -118,10 +118,10 @@ function BeforeAfter({ result, cell, trace, runs }) {
     </div>
     <div class="panel-body stack">
       <${NoResult} cell=${cell} />
-      ${cell.answered && cell.status === "ok" && html`<${SideBySide} before=${before.answer} after=${cell.answer} beforeLabel="Before: as recorded" afterLabel=${`After: ${cell.label}`} />`}
+      ${cell.answered && cell.status === "ok" && html`<div class="answers"><${SideBySide} before=${before.answer} after=${cell.answer} beforeLabel="Before: as recorded" afterLabel=${`After: ${cell.label}`} /></div>`}
       ${cell.answered && cell.status !== "ok" && html`<${Text} value=${cell.error ?? cell.status} mono />`}
       <${Figures} before=${before} after=${cell} />
-      <${FirstChanged} cell=${cell} runs=${runs} />
+      ${!result.one_call && html`<${FirstChanged} cell=${cell} runs=${runs} />`}
       <details class="fold" open=${!cell.answered}><summary>Steps, and how true to the recording each is (${fidelitySummary(cell.steps)})</summary><${Steps} steps=${cell.steps} /></details>
       <${Where} result=${result} />
     </div>
