@@ -487,8 +487,25 @@ class Stats(TypedDict):
     calibration: Json
 
 
-class Anything(TypedDict):
-    """A short report whose keys the help page tells."""
+class Added(TypedDict):
+    """`refinery knowledge add`: how many passages are new, and what citations call them."""
+
+    added: int
+    names: Strings
+
+
+class Removed(TypedDict):
+    """`refinery knowledge remove`."""
+
+    name: str
+    removed: int
+
+
+class Rebuilt(TypedDict):
+    """`refinery knowledge rebuild`."""
+
+    passages: int
+    embedder: str
 
 
 DOCUMENTS: dict[str, type] = {
@@ -521,9 +538,9 @@ DOCUMENTS: dict[str, type] = {
     "cost": Costs,
     "knowledge list": Guides,
     "knowledge search": Passages,
-    "knowledge add": Anything,
-    "knowledge remove": Anything,
-    "knowledge rebuild": Anything,
+    "knowledge add": Added,
+    "knowledge remove": Removed,
+    "knowledge rebuild": Rebuilt,
     "stats": Stats,
     "mcp": Offered,
     "completion": Script,
