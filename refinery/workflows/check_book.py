@@ -5,17 +5,19 @@ One file of JSON lines, `.refinery/checks.jsonl`; the newest line of an id count
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from refinery import clock, home
+from refinery.detectors import observe
 from refinery.errors import InputError
 from refinery.model.codec import decode, encode
 from refinery.model.messages import parse
 from refinery.model.trace import Json, Trace
 from refinery.model.walk import strings
+from refinery.replay import checks
 from refinery.replay.variation import is_variation
 from refinery.workflows import repositories
 
@@ -52,6 +54,10 @@ class Entry:
         if self.scope == QUESTION:
             return digest_of(trace) == self.input_digest
         return self.scope == ALWAYS or mentions(trace, self.condition)
+
+    def is_missed_by(self, trace: Trace) -> bool:
+        """Whether a recorded conversation misses a check that can be told without a model."""
+        return any(not held for held in holding(self.checks, trace).values())
 
 
 def new_entry(trace: Trace, words: str, checks: tuple[str, ...], scope: str) -> Entry:
@@ -96,6 +102,20 @@ def answered_by(folder: Path, trace_id: str, change_id: str) -> None:
     for entry in entries(folder):
         if entry.trace_id == trace_id:
             write(folder, replace(entry, change_id=change_id))
+
+
+def holding(written: Sequence[str], trace: Trace) -> dict[str, bool]:
+    """Whether each check holds for a recorded conversation; those that need more are left out.
+
+    Left out are checks a model judges and functions of the repository, which only a trial runs.
+    """
+    result = checks.recorded_result(trace)
+    told = {}
+    for text in written:
+        check = checks.parse(text)
+        if check.kind not in ("python", checks.JUDGED):
+            told[text] = checks.evaluate(check, result, observe=observe).held
+    return told
 
 
 def program_of(trace: Trace) -> str:

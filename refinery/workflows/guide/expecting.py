@@ -7,7 +7,6 @@ from refinery.model.trace import Json, Trace
 from refinery.model.verdict import Check
 from refinery.ports import TraceFilter
 from refinery.replay import checks as predicates
-from refinery.replay.checks import recorded_result
 from refinery.replay.variation import is_variation
 from refinery.workflows import check_book, checks, traces
 from refinery.workflows.check_book import Entry
@@ -109,7 +108,7 @@ def good_that_fail(workspace: Workspace, entry: Entry) -> list[str]:
     for summary in workspace.store.list_traces(TraceFilter(label="pass", limit=MAX_SEARCHED)):
         trace = workspace.store.get_trace(summary.trace_id)
         is_other = trace is not None and trace.trace_id != entry.trace_id
-        if trace and is_other and entry.holds_for(trace) and fails(entry, trace):
+        if trace and is_other and entry.holds_for(trace) and entry.is_missed_by(trace):
             found.append(trace.trace_id)
     return found
 
@@ -125,27 +124,9 @@ def failing_alike(workspace: Workspace, entry: Entry) -> list[str]:
             continue
         label = traces.label_of(workspace, trace.trace_id)
         is_free = label is None or not label.checks
-        if is_free and fails(entry, trace):
+        if is_free and entry.is_missed_by(trace):
             found.append(trace.trace_id)
     return found[:MAX_SIMILAR]
-
-
-def fails(entry: Entry, trace: Trace) -> bool:
-    """Whether a recorded conversation misses one of an entry's checks that can be told offline."""
-    return any(not held for held in holding(entry.checks, trace).values())
-
-
-def holding(written: Sequence[str], trace: Trace) -> dict[str, bool]:
-    """Whether each check holds for a recorded conversation; those that need more are left out."""
-    from refinery.detectors import observe
-
-    result = recorded_result(trace)
-    told = {}
-    for text in written:
-        check = predicates.parse(text)
-        if check.kind not in ("python", predicates.JUDGED):
-            told[text] = predicates.evaluate(check, result, observe=observe).held
-    return told
 
 
 def suggested_scope(written: Sequence[str]) -> str:

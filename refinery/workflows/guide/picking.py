@@ -10,7 +10,7 @@ from refinery.errors import RefineryError
 from refinery.model.trace import Trace, TraceSummary
 from refinery.ports import TraceFilter
 from refinery.replay.variation import is_variation
-from refinery.workflows import repositories, traces
+from refinery.workflows import changes, repositories, traces, watch
 from refinery.workflows.guide import conversation
 from refinery.workflows.guide.context import Context
 from refinery.workflows.guide.pages import Choice, Kind, Page
@@ -33,7 +33,7 @@ class Pick:
         """The failures of late, or what a search found."""
         shown = _listed(context)
         context.session.listed = [trace.trace_id for trace, _ in shown]
-        said = [_heading(context, found=bool(shown))]
+        said = [*_returned(context), _heading(context, found=bool(shown))]
         return Page(
             step="pick",
             kind=Kind.ASK,
@@ -196,6 +196,15 @@ def _holds(context: Context, summary: TraceSummary, words: Sequence[str]) -> boo
         return False
     said = f"{conversation.said_by_customer(trace)} {conversation.answer(trace)}".casefold()
     return all(word.casefold() in said for word in words)
+
+
+def _returned(context: Context) -> list[str]:
+    """Which mistakes have come back after they were fixed."""
+    back = watch.reopened(context.workspace.home)
+    made_for = [c for c in changes.history(context.workspace.home) if c.change_id in back]
+    found = (context.load(change.trace_id) for change in made_for)
+    titles = (conversation.title(trace) for trace in found if trace is not None)
+    return [f"A mistake that had been fixed is back: “{title}”." for title in titles]
 
 
 def _heading(context: Context, *, found: bool) -> str:
