@@ -1,6 +1,7 @@
 """Looks at everything a fix needs and says what to do where something is missing."""
 
 import ast
+import importlib.util
 import os
 import re
 import subprocess
@@ -17,6 +18,10 @@ from refinery.workflows import wiring
 
 GIT_VERSION = (2, 36)
 """First git with `core.fsync`, which keeps a commit whole over a power cut."""
+
+
+EXTRAS = {"server": "fastapi", "analytics": "duckdb", "lance": "lancedb", "mcp": "mcp"}
+"""A module of each extra; what an extra adds says `pyproject.toml`."""
 
 
 class State(StrEnum):
@@ -151,6 +156,25 @@ def _spool(place: _Place) -> Examination:
     return Examination("spool", State.OK, detail)
 
 
+def _private(place: _Place) -> Examination:
+    """Whether somebody else on this machine could read what was recorded."""
+    folder = place.settings.home
+    if not folder.is_dir():
+        return Examination("private files", State.OK, f"{folder} (made with the first trace)")
+    if folder.stat().st_mode & 0o077 == 0:
+        return Examination("private files", State.OK, f"{folder} is yours alone")
+    fix = f"chmod -R go-rwx {folder}"
+    return Examination("private files", State.WARN, f"others may look into {folder}", fix)
+
+
+def _extras(_: _Place) -> Examination:
+    missing = [name for name, module in EXTRAS.items() if importlib.util.find_spec(module) is None]
+    if not missing:
+        return Examination("extras", State.OK, ", ".join(EXTRAS))
+    fix = f"pip install 'refinery[{','.join(missing)}]'"
+    return Examination("extras", State.WARN, f"not installed: {', '.join(missing)}", fix)
+
+
 def _sandbox(place: _Place) -> Examination:
     from refinery.safety.sandbox import strongest
 
@@ -251,6 +275,8 @@ _CHECKS: tuple[tuple[str, _Check], ...] = (
     ("entry point", _entry_point),
     ("store", _store),
     ("spool", _spool),
+    ("private files", _private),
+    ("extras", _extras),
     ("sandbox", _sandbox),
     ("model", _model),
     ("embedder", _embedder),

@@ -6,7 +6,7 @@ import pytest
 from refinery.errors import ExitCode
 from refinery.workflows import wiring
 from tests.cli.calling import Called, call
-from tests.kits.repositories import make_repository
+from tests.kits.repositories import git, make_repository
 
 SOURCE = "def answer(request):\n    raise SystemExit('imported')\n"
 SETTINGS = '[agent]\nentrypoint = "app:answer"\n'
@@ -129,3 +129,46 @@ def test_another_repository_can_be_named(repository: Path, isolated: Path) -> No
 
     assert checks(named)["entry point"]["state"] == "ok"
     assert missing.code == ExitCode.USAGE
+
+
+def test_what_can_be_put_right_is_put_right_when_asked(
+    isolated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = "def answer(question):\n    return question\n"
+    folder = make_repository(isolated / "agent", {"agent.py": graph})
+    state = folder / ".refinery"
+    state.mkdir(mode=0o755)
+    (state / "note").write_text("recorded")
+    (state / "note").chmod(0o644)
+    monkeypatch.chdir(folder)
+
+    refused = call("doctor", "--mend", "--json")
+    assert checks(refused)["private files"]["state"] == "warn"
+
+    mended = call("doctor", "--mend", "--yes", "--json")
+
+    found = checks(mended)
+    assert found["private files"]["state"] == "ok"
+    assert state.stat().st_mode & 0o077 == (state / "note").stat().st_mode & 0o077 == 0
+    assert found["entry point"]["detail"].startswith("agent:answer")
+    assert (folder / "refinery.toml").is_file()
+
+
+def test_a_person_names_the_author_of_commits(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from refinery.workflows.doctor import examine
+    from refinery.workflows.mend import mends
+
+    git(repository, "config", "--unset", "user.name")
+    git(repository, "config", "--unset", "user.email")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    said = {"Name": "Grace Hopper", "E-mail address": "grace@example.com"}
+
+    one = next(m for m in mends(examine(repository), repository) if m.of == "git identity")
+    one.carry_out(said.__getitem__)
+
+    assert one.needs_answers
+    assert checks(call("doctor", "--json"))["git identity"]["detail"] == (
+        "Grace Hopper <grace@example.com>"
+    )

@@ -1,5 +1,6 @@
 """Check that everything a fix needs is in place."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
     from refinery.workflows.doctor import Examination
 
-SETTINGS = examples("refinery doctor", "refinery doctor --repo ~/agents/support --json")
+SETTINGS = examples(
+    "refinery doctor", "refinery doctor --mend", "refinery doctor --repo ~/agents/support --json"
+)
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
@@ -23,15 +26,24 @@ def command(
     repo: Annotated[
         Path | None, typer.Option(help="Repository of the agent; default: this folder's.")
     ] = None,
+    mend: Annotated[
+        bool, typer.Option("--mend", help="Offer to put right what can be, one by one.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --mend: do not ask.")] = False,
     json_output: output.JsonOption = False,
 ) -> None:
     """Check that everything a fix needs is in place.
 
-    Ends with exit code 1 when a check fails; a warning does not count.
+    Ends with exit code 1 when a check fails; a warning does not count. `--mend` can name
+    the author of commits for this repository, write `refinery.toml`, and make recorded traces
+    private; without a terminal only with `--yes`.
     """
     from refinery.workflows.doctor import State, examine
 
-    found = examine(repo or Path.cwd(), ctx.obj)
+    folder = repo or Path.cwd()
+    found = examine(folder, ctx.obj)
+    if mend and _mend(found, folder.resolve(), yes=yes):
+        found = examine(folder, ctx.obj)
     failed = any(item.state is State.FAIL for item in found)
     document = {
         "healthy": not failed,
@@ -42,6 +54,23 @@ def command(
     }
     output.emit(document, json_output, lambda screen: _show(found, screen))
     raise typer.Exit(ExitCode.NEGATIVE if failed else ExitCode.DONE)
+
+
+def _mend(found: "list[Examination]", folder: Path, *, yes: bool) -> bool:
+    """Put right what may be; whether anything was."""
+    from refinery.workflows.mend import mends
+
+    is_done = False
+    for one in mends(found, folder):
+        can_ask = sys.stdin.isatty()
+        if one.needs_answers and not can_ask:
+            output.note(f"{one.of}: a person has to answer; not mended")
+        elif yes or (can_ask and typer.confirm(one.question, err=True)):
+            output.note(one.carry_out(lambda word: str(typer.prompt(word, err=True))))
+            is_done = True
+        elif not can_ask:
+            output.note(f"{one.of}: nobody said yes; add --yes")
+    return is_done
 
 
 def _show(found: "list[Examination]", screen: "Console") -> None:
