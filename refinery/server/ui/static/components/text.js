@@ -22,8 +22,7 @@ const HIDDEN =
  * @param {string} value
  */
 export function visible(value) {
-  HIDDEN.lastIndex = 0;
-  if (!HIDDEN.test(value)) return value;
+  if (value.search(HIDDEN) < 0) return value;
   const parts = [];
   let from = 0;
   for (const match of value.matchAll(HIDDEN)) {
