@@ -12,10 +12,15 @@ from pathlib import Path
 
 import anyio.to_thread
 from fastapi import FastAPI
+from fastapi.exception_handlers import http_exception_handler
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from refinery.server import pages, security, spooling, tokens
 from refinery.server.api.assembly import create_api, describe
+from refinery.server.api.replies import on_http_error
 from refinery.server.body import Memory
 from refinery.server.config import ServeSettings
 from refinery.server.ingest import langsmith, otlp
@@ -39,6 +44,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
     app = FastAPI(
         title="refinery", lifespan=_lifespan, docs_url=None, redoc_url=None, openapi_url=None
     )
+    app.add_exception_handler(HTTPException, _missing)
     app.state.settings = settings
     app.state.store = open_store(settings.store)
     app.state.memory = Memory(settings.limits.pending_bytes)
@@ -55,6 +61,14 @@ def create_app(settings: ServeSettings) -> FastAPI:
     direct = {("POST", r.path): r.endpoint for r in routes if "POST" in (r.methods or ())}
     app.add_middleware(security.Gate, settings=settings, direct=direct, door=door)
     return app
+
+
+async def _missing(request: Request, error: Exception) -> Response:
+    """The answer where no route fits; for our API in its own form."""
+    is_ours = request.url.path.startswith(f"{tokens.API}/")
+    if is_ours or not isinstance(error, HTTPException):
+        return await on_http_error(request, error)
+    return await http_exception_handler(request, error)
 
 
 def _home(settings: ServeSettings) -> Path:
