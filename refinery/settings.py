@@ -79,6 +79,17 @@ class DetectorSettings(BaseModel):
     )
 
 
+class PerformanceSettings(BaseModel):
+    """What components may cost (`[performance]`)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limits: dict[str, dict[str, float]] = Field(
+        default_factory=dict,
+        description="limits by LAYER, LAYER/NAME or */NAME, see docs/performance.md",
+    )
+
+
 class RefinerySettings(BaseSettings):
     """All settings; an environment variable is `REFINERY_` and the name, `__` between levels."""
 
@@ -99,6 +110,7 @@ class RefinerySettings(BaseSettings):
     guard: GuardSettings = Field(default_factory=GuardSettings)
     replay: ReplaySettings = Field(default_factory=ReplaySettings)
     detectors: DetectorSettings = Field(default_factory=DetectorSettings)
+    performance: PerformanceSettings = Field(default_factory=PerformanceSettings)
 
 
 @dataclass(frozen=True, slots=True)

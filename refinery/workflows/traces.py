@@ -15,6 +15,9 @@ from refinery.workflows.wiring import Workspace
 LABEL_KEY = "label"
 """Key of the feedback that says what a trace should have been."""
 
+QUEUE = "queue:"
+"""What names an item of the optimisation queue (`refinery perf queue`) instead of a trace."""
+
 MIN_PREFIX = 4
 """Shortest beginning of an id that is looked up."""
 
@@ -28,7 +31,8 @@ def resolve(workspace: Workspace, text: str) -> Trace:
     Args:
         workspace: where to look.
         text: an id, a unique beginning of one (at least `MIN_PREFIX` characters), `latest`,
-            `latest-failed`, a file (imported first), or a LangSmith URL (fetched first).
+            `latest-failed`, `queue:next` or `queue:` and an item of the optimisation queue
+            (which is then taken), a file (imported first), or a LangSmith URL (fetched first).
 
     Raises:
         NotFoundError: nothing matches.
@@ -37,6 +41,8 @@ def resolve(workspace: Workspace, text: str) -> Trace:
     store = workspace.store
     if text in ("latest", "latest-failed"):
         return _latest(store, failed=text == "latest-failed")
+    if text.startswith(QUEUE):
+        return _queued(workspace, text.removeprefix(QUEUE))
     if is_web_address(text):
         return _fetched(workspace, text)
     if text and (trace := store.get_trace(text)):
@@ -137,6 +143,19 @@ def _latest(store: Store, *, failed: bool) -> Trace:
         raise NotFoundError(
             f"the store holds no {what}",
             hint="record one with `refinery record`, or `refinery import` a file",
+        )
+    return trace
+
+
+def _queued(workspace: Workspace, text: str) -> Trace:
+    """The example of an item of the optimisation queue."""
+    from refinery.workflows import perf_audit
+
+    item = perf_audit.take(workspace, text)
+    trace = workspace.store.get_trace(item.trace_id)
+    if trace is None:
+        raise NotFoundError(
+            f"the trace of {item.name!r} is gone", hint="audit again: refinery perf audit"
         )
     return trace
 
