@@ -98,7 +98,7 @@ def test_a_slow_tool_is_found_queued_mended_and_leaves_the_queue(
 
     shown = call("show", "queue:next", "--json")
     assert shown.code == 0
-    assert shown.json["trace_id"] == item["trace_id"]
+    assert shown.json["trace"]["trace_id"] == item["trace_id"]
     assert call("perf", "queue", "--json").json["items"][0]["state"] == "taken"
 
     (project / "shop.py").write_text(WRONG)
