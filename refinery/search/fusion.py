@@ -1,5 +1,6 @@
 """Ranks of words and of meaning joined into one, with the reasons kept."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 SMOOTHING = 60
@@ -35,3 +36,11 @@ def fuse(
         for place, item in enumerate(ranking, start=1):
             scores[item] = scores.get(item, 0.0) + weights.get(arm, 1.0) / (SMOOTHING + place)
     return sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))
+
+
+def least_similarity(dimensions: int) -> float:
+    """The similarity below which an interaction is no answer: unrelated texts reach it by chance.
+
+    Three standard deviations of the cosine of two random directions, 1/sqrt(dimensions) each.
+    """
+    return 3 / math.sqrt(dimensions)

@@ -163,6 +163,8 @@ class Index:
     ) -> list[tuple[str, float]]:
         """Trace ids and similarities of the nearest interactions that pass the filters.
 
+        Those no nearer than chance are left out.
+
         Args:
             vector: (dimensions,) float32, unit length.
             query: its filters; its text and limit are not used.

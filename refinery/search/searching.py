@@ -19,8 +19,6 @@ DEPTH = 60
 """Ranks of each arm that are fused."""
 SHOWN = 300
 """Characters of question and answer shown with a result."""
-MIN_SIMILARITY = 0.05
-"""Less is no reason to show an interaction: unrelated texts reach it by chance."""
 
 
 @dataclass(frozen=True, slots=True)

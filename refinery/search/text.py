@@ -49,18 +49,26 @@ def words_of(text: str) -> list[str]:
 
 
 def shown_words(text: str, run: Run) -> tuple[str, ...]:
-    """Words of a question that are in a run, in order of the question."""
-    held = set(words_of(" ".join(_texts(run))))
-    return tuple(word for word in words_of(text) if word in held)[:_MAX_SHOWN_WORDS]
+    """Words of a question that are in a run, in order of the question.
+
+    In scripts that part no words a part of a word counts too.
+    """
+    whole = " ".join(_texts(run)).lower()
+    held = set(_WORD.findall(whole))
+    return tuple(
+        word for word in words_of(text) if word in held or (not word.isascii() and word in whole)
+    )[:_MAX_SHOWN_WORDS]
 
 
 def snippet(run: Run, words: tuple[str, ...]) -> str:
     """The part of a run around the rarest-looking word found; empty when none is in it."""
     for word in sorted(words, key=len, reverse=True):
-        found = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE)
-        for text in _texts(run):
-            if hit := found.search(text):
-                return _around(text, hit.start(), hit.end())
+        edge = r"(?<!\w)", r"(?!\w)"
+        for before, after in (edge, ("", "")):
+            found = re.compile(f"{before}{re.escape(word)}{after}", re.IGNORECASE)
+            for text in _texts(run):
+                if hit := found.search(text):
+                    return _around(text, hit.start(), hit.end())
     return ""
 
 

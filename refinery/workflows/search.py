@@ -23,6 +23,7 @@ from refinery.workflows import traces
 from refinery.workflows.wiring import Workspace
 
 if TYPE_CHECKING:
+    from refinery.search.filling import Floats
     from refinery.search.index import Index, State
 
 __all__ = ["Found", "Query", "Scope", "search", "sessions", "similar", "timeframe", "users"]
@@ -66,6 +67,9 @@ class Ways:
     """Compare with every vector, even where an index would save it."""
     filling_s: float | None = FILLING_S
     """Seconds to spend on filling the index; None: as many as it takes."""
+    is_literal: bool = False
+    """Also look for the question as it stands inside other words, as scripts without spaces need.
+    """
     rebuild: bool = False
     """Make the index anew first."""
     progress: Progress | None = None
@@ -76,6 +80,8 @@ class _Meaning:
     """What the index said."""
 
     near: list[tuple[str, float]] = field(default_factory=list)
+    holding: list[str] = field(default_factory=list)
+    """Interactions that hold the question literally, when it was asked for."""
     embedder: str = "none"
     indexed: int | None = None
     waiting: int = 0
@@ -98,7 +104,11 @@ def search(
     by_text = text.ranked(workspace.store, asked, DEPTH) if ways.by_text else []
     meaning = _Meaning()
     if ways.by_meaning:
+        ways = replace(ways, is_literal=ways.by_text and not by_text)
         meaning = _near(workspace, asked, ways, lambda index: index.embed_one(asked.text))
+    for trace_id in meaning.holding:
+        if held := searching.find(workspace.store, trace_id, scope):
+            by_text.append(text.TextHit(held[0], None))
     found = Ranking(by_text, meaning.near, meaning.embedder)
     return _found(workspace, asked, scope, found, meaning)
 
@@ -130,7 +140,7 @@ def similar(
     if trace is None and not asked.text:
         raise InputError("there is nothing to compare with", hint="give a trace or a text")
 
-    def vector(index: "Index") -> "object":
+    def vector(index: "Index") -> "Floats | None":
         kept = index.vector_of(trace.trace_id) if trace else None
         return kept if kept is not None else index.embed_one(asked.text)
 
@@ -238,7 +248,7 @@ class _Redacting:
 
 
 def _near(
-    workspace: Workspace, asked: Query, ways: Ways, vector: "Callable[[Index], object]"
+    workspace: Workspace, asked: Query, ways: Ways, vector: "Callable[[Index], Floats | None]"
 ) -> _Meaning:
     """What the index says, and what kept it from saying more."""
     found = _Meaning()
@@ -252,8 +262,9 @@ def _near(
             _fill(index, workspace, ways, found)
             point = vector(index)
             if point is not None:
-                near = index.nearest(point, asked, DEPTH, exact=ways.is_exact)  # type: ignore[arg-type]  # vectors of this index
-                found.near = [pair for pair in near if pair[1] >= searching.MIN_SIMILARITY]
+                found.near = index.nearest(point, asked, DEPTH, exact=ways.is_exact)
+            if ways.is_literal:
+                found.holding = index.containing(asked.text, asked, DEPTH)
             found.embedder = index.embedder.name
             found.indexed = index.state().interactions
         except OtherEmbedderError as error:

@@ -23,8 +23,10 @@ COMMON_SHARE = 5
 others are there (chosen by us)."""
 COMMON_FROM, COMMON_TO = 1_000, 20_000
 """Runs a word may be in before that counts at all, and those it may never be in."""
-READ = 120
-"""Runs whose texts are read; reading one takes about 0.3 ms (`benchmarks/search.py`)."""
+READ, READ_EACH = 40, 2
+"""Runs whose texts are read at least, and for each trace wanted; reading one takes about 0.1 ms
+(`benchmarks/search.py`)."""
+MAX_READ = 400
 K1, B = 1.2, 0.75
 """Constants of BM25: the usual ones."""
 _NOISE = 0.02
@@ -53,8 +55,9 @@ def best_runs(
     if not weights:
         return []
     limit = queries.bounded(max(1, wanted.limit))
-    found = _candidates(connection, weights, wanted, kind, min(2**31, max(READ, 4 * limit)))
-    scored = _scored(connection, found, weights)
+    read = min(MAX_READ, max(READ, READ_EACH * limit))
+    found = _candidates(connection, weights, wanted, kind, max(read, queries.bounded(4 * limit)))
+    scored = _scored(connection, found, weights, read)
     best: dict[int, tuple[int, str, float]] = {}
     least = scored[0][2] * _NOISE if scored else 0.0
     for trace, run_id, score in scored:
@@ -125,17 +128,20 @@ def _candidates(
 
 
 def _scored(
-    connection: sqlite3.Connection, found: Sequence[tuple[int, int, float]], weights: Weights
+    connection: sqlite3.Connection,
+    found: Sequence[tuple[int, int, float]],
+    weights: Weights,
+    read: int,
 ) -> list[tuple[int, str, float]]:
     """Trace, run id and score of runs, best first; those whose texts are not read come last."""
     shown = rows.as_json([number for number, _, _ in found])
     stored = rows.select(connection, "runs.number IN (SELECT value FROM json_each(?))", (shown,))
     by_number = {row.number: row for row in stored}
     payloads = rows.Payloads(connection)
-    payloads.load(by_number[n].payload for n, _, _ in found[:READ] if n in by_number)
+    payloads.load(by_number[n].payload for n, _, _ in found[:read] if n in by_number)
     terms = {word.strip('"').replace('""', '"'): weight for word, weight in weights.items()}
     texts: dict[int, Counter[str]] = {}
-    for number, _, _ in found[:READ]:
+    for number, _, _ in found[:read]:
         if number in by_number:
             texts[number] = _counted(by_number[number], payloads)
     mean = sum(text.total() for text in texts.values()) / max(1, len(texts)) or 1.0
