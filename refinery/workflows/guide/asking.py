@@ -33,6 +33,12 @@ _NOT_UNDERSTOOD = (
     "answer must hold, or must not hold. For example: it must say “Monday”"
 )
 
+_ONLY_THIS = re.compile(
+    r"\b(?:this|that)(?: (?:very|one|same))* (?:question|case|one|conversation|time)\b"
+    r"|\bthis is asked\b|\bonly here\b|\bjust here\b",
+    re.IGNORECASE,
+)
+
 
 class Wrong:
     """What kind of mistake it was."""
@@ -182,6 +188,8 @@ class Scope:
         condition = _condition(text)
         if choice is None and text.casefold().strip(" .!") in ("always", "yes", "all"):
             choice = self.page(context).choices[2]
+        if choice is None and _ONLY_THIS.search(text):
+            choice = self.page(context).choices[0]
         if choice is None and condition:
             session.scope = WORDS
             context.go("condition")

@@ -120,7 +120,7 @@ def _unwrapped(value: Json) -> Json:
     """The argument of an entry point without the one name it was passed by."""
     while isinstance(value, Mapping) and len(value) == 1:
         (inner,) = value.values()
-        if not isinstance(inner, Mapping):
+        if not isinstance(inner, Mapping | str):
             break
         value = inner
     return value

@@ -53,6 +53,10 @@ class Pick:
     def take(self, context: Context, text: str) -> None:
         """Choose by number, or search."""
         number = _number(text, len(context.session.listed))
+        if number is None and re.match(r"undo\b", text, re.IGNORECASE):
+            context.session.query = text[4:200].strip()
+            context.go("undo_pick")
+            return
         if number is None:
             context.session.query = text[:200]
             return
@@ -81,7 +85,8 @@ class Mark:
     def take(self, context: Context, text: str) -> None:
         """Mark a line by its number."""
         lines = conversation.lines_of(context.trace)
-        number = _number(text, len(lines))
+        is_last = text.casefold().strip(" .!") in ("last", "the last", "the last one", "last line")
+        number = len(lines) - 1 if is_last else _number(text, len(lines))
         if number is None or lines[number].number is None:
             context.again(f"Please type one of the numbers 1 to {len(lines)}.")
             return

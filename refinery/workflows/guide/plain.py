@@ -160,6 +160,10 @@ _STRATEGIES = {
     "control flow": "The agent takes its steps differently in cases like this.",
     "code": "One of the agent's steps is corrected.",
 }
+_CODE = re.compile(
+    r"\b\w+\.py\b|\b[A-Za-z]+_\w+|\bTraceback\b|\b[A-Z]\w+(?:Error|Exception)\b|\w\(|[=;]\s*\w+\["
+)
+"""What only somebody who reads code can read; it stands in the details."""
 _SOFTER = (
     (r"\b(?:LLM|(?:language )?model)s\b", "agents"),
     (r"\bLLM\b|\b(?:language )?model\b", "agent"),
@@ -216,7 +220,7 @@ def passages(finding: Finding, trace: Trace) -> list[str]:
     for one in finding.evidence:
         run = trace.run(one.run_id)
         quote = readable(one.quote)
-        if not quote:
+        if not quote or one.where.startswith("error") or _CODE.search(quote):
             continue
         where = "In the conversation"
         if run is not None and run.kind in (RunKind.TOOL, RunKind.RETRIEVER):
