@@ -149,7 +149,7 @@ def test_a_failed_job_says_why_and_what_to_do(seen: Seen) -> None:
     page.get_by_role("button", name="Try it").click()
 
     failure = page.get_by_role("alert").filter(has_text="cannot be asked")
-    expect(failure).to_contain_text("--alone", timeout=WORK_MS)
+    expect(failure).to_contain_text("Ask only this one model call again", timeout=WORK_MS)
     assert axe(page) == []
     seen.shoot("job-failed")
 
