@@ -65,10 +65,11 @@ function merged(kept, fresh) {
 
 /**
  * What a job does while it runs, and how it ended when that was no result.
- * @param {{job: ReturnType<typeof useJob>, title: string, cancelled?: any, again?: () => void}} props
- *   `title`: what is done, e.g. "Trying it"; `cancelled`: what a cancelled one left
+ * @param {{job: ReturnType<typeof useJob>, title: string, cancelled?: any, again?: () => void, hintOf?: (error: any) => string|undefined}} props
+ *   `title`: what is done, e.g. "Trying it"; `cancelled`: what a cancelled one left; `hintOf`:
+ *   what to do about an error on this page, where the hint of the command line does not fit
  */
-export function JobProgress({ job, title, cancelled, again }) {
+export function JobProgress({ job, title, cancelled, again, hintOf }) {
   const { data, error, lines } = job;
   if (error?.status === 404) {
     return html`<${Failure} error=${{
@@ -79,7 +80,7 @@ export function JobProgress({ job, title, cancelled, again }) {
   if (!data) return error ? html`<${Failure} error=${error} retry=${job.reload} />` : html`<${Running} title=${title} lines=${[]} />`;
   if (data.state === "failed") {
     return html`<div class="stack-tight" data-job="failed">
-      <${Failure} error=${data.error ?? { message: "The job failed." }} retry=${again} />
+      <${Failure} error=${{ message: "The job failed.", ...data.error, hint: hintOf?.(data.error) ?? data.error?.hint }} retry=${again} />
       <${Lines} lines=${lines} closed />
     </div>`;
   }
@@ -97,6 +98,7 @@ export function JobProgress({ job, title, cancelled, again }) {
 
 function Running({ title, lines, id, reload }) {
   const [isEnding, setEnding] = useState(false);
+  const isHeard = useConnection() === "ok";
   const cancel = async () => {
     setEnding(true);
     try {
@@ -109,10 +111,10 @@ function Running({ title, lines, id, reload }) {
   };
   return html`<section class="panel job" aria-label=${title} data-job="running">
     <div class="panel-head">
-      <span class="loading-bar" aria-hidden="true"></span>
-      <h2>${title} …</h2>
-      <${Elapsed} since=${lines[0]?.at_ms} />
-      ${id && html`<button type="button" class="button button-small job-cancel" disabled=${isEnding} onClick=${cancel}>
+      ${isHeard && html`<span class="loading-bar" aria-hidden="true"></span>`}
+      <h2>${isHeard ? `${title} …` : "It was at work when the server was last heard of"}</h2>
+      ${isHeard && html`<${Elapsed} since=${lines[0]?.at_ms} />`}
+      ${id && html`<button type="button" class="button button-small job-cancel" disabled=${isEnding || !isHeard} onClick=${cancel}>
         ${isEnding ? "Cancelling …" : "Cancel"}</button>`}
     </div>
     <div class="panel-body"><${Lines} lines=${lines} /></div>
@@ -156,7 +158,7 @@ export function EarlierJobs({ trace, kinds, chosen, href, title = "Earlier" }) {
   return html`<section class="stack-tight" aria-label=${title}>
     <h2>${title}</h2>
     <ul class="job-links">${found.slice(0, EARLIER).map((job) => html`<li key=${job.job_id}>
-      <a href=${href(job)}>${KINDS[job.kind] ?? job.kind}${optionText(job)}</a>
+      <a href=${href(job)}>${KINDS[job.kind] ?? job.kind}${optionText(job)}</a>${" "}
       <span class="muted">${STATES[job.state] ?? job.state} · <time datetime=${iso(job.created_ms)}>${moment(job.created_ms)}</time></span>
     </li>`)}</ul>
   </section>`;

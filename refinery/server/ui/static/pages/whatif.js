@@ -53,10 +53,17 @@ function Happened({ trace }) {
   </section>`;
 }
 
+/** Where the command line names an option, this page has a place. */
+function hintOf(error) {
+  if (/--alone/.test(error?.hint ?? "")) return "Choose one step and tick “Ask only this one model call again” under “Set recorded values, limits”: then any vendor's model can be asked.";
+  if (/--at/.test(error?.hint ?? "")) return "Choose one step under “Which step”.";
+  return undefined;
+}
+
 function Outcome({ job, trace, runs, clear }) {
   const { data } = job;
   if (!data || data.state !== "done") {
-    return html`<${JobProgress} job=${job} title="Trying it" again=${clear} cancelled="Cancelled. The recording is as it was; nothing new was stored." />`;
+    return html`<${JobProgress} job=${job} title="Trying it" again=${clear} hintOf=${hintOf} cancelled="Cancelled. The recording is as it was; nothing new was stored." />`;
   }
   if (data.kind === "replay") return html`<${ExactResult} result=${data.result} />`;
   return html`<${WhatIfResult} result=${data.result} trace=${trace} runs=${runs} />`;
