@@ -24,6 +24,7 @@ from refinery.server.api import (
     session,
     traces,
 )
+from refinery.server.api.bounds import Bounded
 from refinery.server.api.services import Services
 from refinery.server.tokens import Tokens
 
@@ -57,6 +58,7 @@ def create_api(state: State, door: Tokens) -> FastAPI:
             RequestValidationError: replies.on_invalid,
         },
     )
+    app.add_middleware(Bounded)
     app.state.services = Services(state.settings, state.store, state.writer, door, state.board)
     for resource in RESOURCES:
         app.include_router(resource.router)
