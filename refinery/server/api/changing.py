@@ -13,6 +13,7 @@ from refinery.server.api.replies import reply
 from refinery.server.api.services import Given
 from refinery.server.api.shapes import ActionShape, ChangeShape, ChangesShape
 from refinery.workflows import change_actions, changes, repositories
+from refinery.workflows.receipt_summary import summary_of
 
 router = APIRouter(tags=["changes"])
 
@@ -41,7 +42,7 @@ def list_changes(given: Given) -> Response:
 
 @router.get("/changes/{change_id}", responses={200: {"model": ChangeShape}})
 def read_change(given: Given, change_id: ChangeId) -> Response:
-    """One change with its diff."""
+    """One change with its diff and what its receipt says."""
     found = changes.find(given.home, change_id)
     try:
         repository = Repository.open(repositories.find(None) or Folder.cwd())
@@ -49,7 +50,13 @@ def read_change(given: Given, change_id: ChangeId) -> Response:
         diff = None
     else:
         diff = change_actions.diff_of(found, given.home, repository)
-    return reply({"change": change_actions.change_document(found), "diff": diff})
+    return reply(
+        {
+            "change": change_actions.change_document(found),
+            "diff": diff,
+            "receipt": summary_of(given.home, found.change_id),
+        }
+    )
 
 
 @router.post("/changes/{change_id}/rollback", responses={200: {"model": ActionShape}})

@@ -245,10 +245,11 @@ class ChangesShape(Document):
 
 
 class ChangeShape(Document):
-    """A change; its diff is null when the commit is gone."""
+    """A change; its diff is null when the commit is gone, its receipt when none is kept."""
 
     change: dict[str, Any]
     diff: str | None
+    receipt: dict[str, Any] | None
 
 
 class ActionShape(Document):
