@@ -7,16 +7,16 @@ const NAME = "quoted";
 const MOST_MARKS = 200;
 const MOST_NODES = 20_000;
 
-/** @param {{run: Object, phrase?: string}} props nothing without a `phrase` */
-export function FindPhrase({ run, phrase }) {
+/** @param {{run: Object, phrase?: string, where?: string}} props nothing without a `phrase` */
+export function FindPhrase({ run, phrase, where }) {
   if (!phrase) return null;
-  return html`<${Found} run=${run} phrase=${phrase} />`;
+  return html`<${Found} run=${run} phrase=${phrase} where=${where} />`;
 }
 
-function Found({ run, phrase }) {
+function Found({ run, phrase, where }) {
   const element = useRef(null);
   const [marks, setMarks] = useState(0);
-  const place = phraseIn(run, { quote: phrase });
+  const place = phraseIn(run, { quote: phrase, where });
   useEffect(() => {
     const page = element.current.closest(".page");
     const look = () => setMarks(marked(page, phrase, element.current));

@@ -71,7 +71,7 @@ function EvidenceItem({ item, trace, name }) {
     <footer class="row">
       <span class="muted">in ${visible(name(item.run_id))}${item.where ? html`, <code>${visible(item.where)}</code>` : ""}</span>
       <button type="button" class="button button-small" aria-expanded=${String(Boolean(place))} onClick=${toggle}>${place ? "Hide the place" : "Show the place"}</button>
-      <a class="button button-small" href=${link(`/traces/${encodeURIComponent(trace)}/runs/${encodeURIComponent(item.run_id)}`, { find: item.quote.slice(0, 300) })}>Open the step</a>
+      <a class="button button-small" href=${link(`/traces/${encodeURIComponent(trace)}/runs/${encodeURIComponent(item.run_id)}`, { find: item.quote.slice(0, 300), where: item.where })}>Open the step</a>
     </footer>
     ${place && html`<${Place} place=${place} href=${runLink(trace, item.run_id)} />`}
   </blockquote>`;

@@ -102,12 +102,12 @@ export function Hypotheses({ hypotheses, chosen }) {
 function Idea({ one, isChosen }) {
   return html`<div class="stack-tight idea">
     <span>${one.hypothesis_id} ${visible(one.title)} ${isChosen && html`<${Badge} tone="live">chosen</${Badge}>`}</span>
-    <details class="fold"><summary>Why, and what to expect</summary><div class="fold-body stack-tight idea-body">
+    ${one.rationale && html`<details class="fold"><summary>Why, and what to expect</summary><div class="fold-body stack-tight idea-body">
       <p>${visible(one.rationale)}</p>
       ${one.example_before && html`<p><span class="muted">Before:</span> ${visible(one.example_before)}</p>`}
       ${one.example_after && html`<p><span class="muted">After:</span> ${visible(one.example_after)}</p>`}
       ${one.risks?.length > 0 && html`<p><span class="muted">Risks:</span> ${visible(one.risks.join("; "))}</p>`}
       ${one.citations?.length > 0 && html`<p class="muted">Rests on ${one.citations.join(", ")}</p>`}
-    </div></details>
+    </div></details>`}
   </div>`;
 }

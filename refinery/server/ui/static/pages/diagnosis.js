@@ -20,7 +20,8 @@ export default function Diagnosis({ params, query }) {
 
 function OfTrace({ trace, jobId }) {
   const state = useData(`/traces/${encodeURIComponent(trace)}`);
-  const job = useJob(jobId);
+  const latest = useLatest(jobId ? null : trace);
+  const job = useJob(jobId ?? latest);
   const place = `/diagnosis/${encodeURIComponent(trace)}`;
   const begin = async (options) => {
     try {
@@ -36,10 +37,27 @@ function OfTrace({ trace, jobId }) {
     <${Reading} state=${state} label="Reading the recording">${(data) => html`<div class="stack">
       ${jobId && !found && html`<${JobProgress} job=${job} title="Looking for the cause" again=${() => navigate(link(place))} />`}
       ${found && html`<${Found} found=${found} trace=${trace} runs=${data.runs} />`}
-      <${Ask} begin=${begin} isBusy=${job.isActive} isFolded=${Boolean(jobId)} status=${data.trace.status} />
-      <${EarlierJobs} trace=${trace} kinds=${["diagnose"]} chosen=${jobId} title="Earlier diagnoses" href=${(one) => link(place, { job: one.job_id })} />
+      ${!jobId && !latest && data.findings?.length > 0 && html`<${Kept} findings=${data.findings} trace=${trace} runs=${data.runs} />`}
+      <${Ask} begin=${begin} isBusy=${job.isActive} isFolded=${Boolean(jobId || latest)} status=${data.trace.status} />
+      <${EarlierJobs} trace=${trace} kinds=${["diagnose"]} chosen=${jobId ?? latest} title="Earlier diagnoses" href=${(one) => link(place, { job: one.job_id })} />
     </div>`}</${Reading}>
   </${Page}>`;
+}
+
+/** The newest diagnosis of a trace that was finished, so that it need not be made again. */
+function useLatest(trace) {
+  const { data } = useData(trace ? "/jobs" : null);
+  const done = (data?.jobs ?? []).filter((job) => job.kind === "diagnose" && job.state === "done" && job.trace_id === trace);
+  return done.sort((one, other) => other.created_ms - one.created_ms)[0]?.job_id ?? null;
+}
+
+/** Findings a fix was based on; what else its diagnosis said is not kept with the trace. */
+function Kept({ findings, trace, runs }) {
+  return html`<section class="stack" aria-labelledby="kept-title">
+    <h2 id="kept-title" class="result-title">Findings of the last fix</h2>
+    ${findings.map((finding, at) => html`<${FindingCard} key=${finding.finding_id} finding=${finding} trace=${trace} runs=${runs} isFirst=${at === 0} />`)}
+    <p class="muted">What was not established is told by a diagnosis of its own, below.</p>
+  </section>`;
 }
 
 /** What a person can say beforehand, and the button that looks. */

@@ -1,14 +1,14 @@
 /** Changes Refinery made: their receipt, verification, roll-back and redo. */
 import { html } from "../html.js";
 import { useData } from "../api.js";
-import { moment } from "../format.js";
+import { count, moment } from "../format.js";
 import { link, traceLink } from "../location.js";
 import { Badge } from "../components/badge.js";
 import { ChangeActions } from "../components/change_actions.js";
 import { PatchView } from "../components/diff.js";
 import { JsonView } from "../components/json.js";
 import { Page } from "../components/page.js";
-import { TrialView } from "../components/proof.js";
+import { Hypotheses, TrialView } from "../components/proof.js";
 import { Empty, Reading } from "../components/states.js";
 import { EarlierJobs } from "../components/job.js";
 import { Table } from "../components/table.js";
@@ -68,13 +68,31 @@ function Facts({ change }) {
   </dl></section>`;
 }
 
+function ReceiptFacts({ receipt }) {
+  const fact = (name, value) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`;
+  return html`<section class="panel" aria-labelledby="receipt-title">
+    <div class="panel-head"><h2 id="receipt-title">Receipt</h2></div>
+    <div class="panel-body stack">
+      <dl class="facts">
+        ${fact("Approved by", visible(receipt.approver || "not said"))}
+        ${fact("Runs that failed", count(receipt.failing.length))}
+        ${fact("Runs that worked", count(receipt.controls.length))}
+        ${fact("Answers of live models", count(receipt.live_answers))}
+        ${fact("Made with", visible(Object.entries(receipt.versions).map(([name, version]) => `${name} ${version}`).join(", ")))}
+        ${fact("Digest", html`<code>${receipt.digest.slice(0, 23)}</code>`)}
+      </dl>
+      <p class="muted">It carries the recordings and every answer of the trial, so that anyone can run the proof again: <code>refinery verify</code>.</p>
+      <details class="fold"><summary>Everything it says</summary><div class="fold-body"><${JsonView} value=${receipt} label="Receipt" /></div></details>
+    </div>
+  </section>
+  <${Hypotheses} hypotheses=${receipt.considered} chosen=${receipt.trial?.hypothesis_id} />`;
+}
+
 /** What the change was approved on; anyone can run it again with `refinery verify`. */
 function Receipt({ receipt, diff }) {
   const patch = diff ?? receipt?.patch?.diff;
   return html`
     ${patch && html`<section class="stack-tight" aria-labelledby="change-diff"><h2 id="change-diff">What was changed</h2><${PatchView} text=${patch} label="What was changed" /></section>`}
     ${receipt?.trial && html`<${TrialView} trial=${receipt.trial} />`}
-    ${receipt
-      ? html`<details class="fold"><summary>The whole receipt</summary><div class="fold-body"><${JsonView} value=${receipt} label="Receipt" /></div></details>`
-      : html`<p class="muted">No receipt is kept for this change, so its proof cannot be shown.</p>`}`;
+    ${receipt ? html`<${ReceiptFacts} receipt=${receipt} />` : html`<p class="muted">No receipt is kept for this change, so its proof cannot be shown.</p>`}`;
 }

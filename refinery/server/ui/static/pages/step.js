@@ -35,7 +35,7 @@ export default function StepPage({ params }) {
     actions=${run && html`${runs.length > 1 && html`<${Walk} at=${at} runs=${runs} trace=${params.trace} go=${go} />`}<${StepActions} trace=${params.trace} run=${run} />`}>
     ${error && html`<${Failure} error=${error} retry=${reload} />`}
     ${!run && !error && html`<${Loading} label="Reading the run" />`}
-    ${run && html`<${FindPhrase} run=${run} phrase=${query.find} />`}
+    ${run && html`<${FindPhrase} run=${run} phrase=${query.find} where=${query.where} />`}
     ${run && html`<${StepView} key=${run.run_id} run=${run} chosen=${query.tab} choose=${(tab) => change({ tab }, { replace: true })} />`}
   </${Page}>`;
 }
