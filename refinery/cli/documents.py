@@ -144,12 +144,18 @@ class Fetched(TypedDict):
 
 
 class Exported(TypedDict):
-    """`refinery export --output FILE`."""
+    """`refinery export --output FILE`; from `tokens` on with `--markdown` only."""
 
     file: str
     format: str
     traces: int
     trace_ids: Strings
+    tokens: NotRequired[int]
+    is_estimated: NotRequired[bool]
+    counter: NotRequired[str]
+    runs: NotRequired[int]
+    shown: NotRequired[int]
+    cut_values: NotRequired[int]
 
 
 class Labelled(TypedDict):

@@ -4,7 +4,7 @@ import inspect
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from refinery import plugins
 from refinery.errors import InputError, NotFoundError
@@ -12,6 +12,9 @@ from refinery.model.trace import Feedback, Trace
 from refinery.ports import TraceFilter
 from refinery.workflows.ingest import FILES_OF
 from refinery.workflows.wiring import Workspace
+
+if TYPE_CHECKING:
+    from refinery.workflows.export_markdown import Exported
 
 
 def formats() -> list[str]:
@@ -58,6 +61,39 @@ def export(workspace: Workspace, trace_ids: Sequence[str], format_name: str, tar
             f"cannot write {target}: {error.strerror or error}", hint="choose another file"
         ) from error
     return count
+
+
+def export_markdown(workspace: Workspace, trace_ids: Sequence[str], max_tokens: int) -> "Exported":
+    """Traces as markdown for a language model, at most so many tokens in all.
+
+    Raises:
+        InputError: the budget is too small to say anything.
+    """
+    from refinery.workflows import export_markdown as markdown
+    from refinery.workflows.traces import label_of
+
+    found = [
+        (trace, label_of(workspace, trace.trace_id))
+        for trace, _ in _labelled(workspace, trace_ids)
+    ]
+    return markdown.export_markdown(found, max_tokens)
+
+
+def write_text(text: str, target: Path) -> None:
+    """Write a text to a file, whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    try:
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".refinery-") as folder:
+            fresh = Path(folder) / "export"
+            fresh.write_text(text, encoding="utf-8")
+            fresh.replace(target)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {target}: {error.strerror or error}", hint="choose another file"
+        ) from error
 
 
 def _labelled(

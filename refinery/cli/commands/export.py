@@ -1,16 +1,19 @@
-"""Export traces to a file: Refinery's own lines, LangSmith's JSON or OTLP JSON."""
+"""Export traces to a file: Refinery's own lines, LangSmith's JSON, OTLP JSON or markdown."""
 
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from refinery.cli import output
 from refinery.cli.arguments import complete_trace
 from refinery.errors import InputError
+
+if TYPE_CHECKING:
+    from refinery.workflows.wiring import Workspace
 
 EPILOG = """Examples:
 
@@ -19,6 +22,8 @@ EPILOG = """Examples:
   refinery export --failed --since 7d --output failed.jsonl
 
   refinery export 3f2a --format otlp --output trace.otlp.json
+
+  refinery export latest-failed --markdown --max-tokens 50000
 """
 SETTINGS = {"epilog": EPILOG}
 
@@ -48,12 +53,18 @@ def command(
         str | None, typer.Option(metavar="TIME", help="Started since: 24h, 7d, or a date.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Most traces, newest first.")] = 100,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="For a language model: what matters first.")
+    ] = False,
+    max_tokens: Annotated[
+        int, typer.Option(min=1, help="With --markdown: never more than these in all.")
+    ] = 50_000,
     json_output: output.JsonOption = False,
 ) -> None:
-    """Export traces to a file: Refinery's own lines, LangSmith's JSON or OTLP JSON.
+    """Export traces to a file: Refinery's own lines, LangSmith's JSON, OTLP JSON or markdown.
 
-    Every format reads back with `refinery import`, equal to what was exported; attachments go
-    into Refinery's own lines only.
+    Every format but markdown reads back with `refinery import`, equal to what was exported;
+    attachments go into Refinery's own lines only.
     """
     from refinery.ports import TraceFilter
     from refinery.workflows import export
@@ -76,6 +87,9 @@ def command(
         chosen = [lookup.resolve(workspace, text).trace_id for text in traces]
     else:
         chosen = export.chosen_traces(workspace, wanted)
+    if markdown:
+        _markdown(workspace, chosen, max_tokens, target, json_output=json_output)
+        return
     if target is None:
         _to_stdout(lambda path: export.export(workspace, chosen, format_name, path))
         return
@@ -83,6 +97,39 @@ def command(
     document = {"file": str(target), "format": format_name, "traces": count, "trace_ids": chosen}
     output.emit(document, json_output, lambda screen: None)
     output.note(f"{count} {'trace' if count == 1 else 'traces'} written to {target}")
+
+
+def _markdown(
+    workspace: "Workspace",
+    chosen: list[str],
+    max_tokens: int,
+    target: Path | None,
+    *,
+    json_output: bool,
+) -> None:
+    from refinery.workflows import export
+
+    found = export.export_markdown(workspace, chosen, max_tokens)
+    if target is None:
+        sys.stdout.write(found.text)
+        sys.stdout.flush()
+    else:
+        export.write_text(found.text, target)
+        document = {
+            "file": str(target),
+            "format": "markdown",
+            "traces": len(chosen),
+            "trace_ids": chosen,
+            "tokens": found.tokens,
+            "is_estimated": found.is_estimated,
+            "counter": found.counter,
+            "runs": found.runs,
+            "shown": found.shown,
+            "cut_values": found.cut_values,
+        }
+        output.emit(document, json_output, lambda screen: None)
+    how = " (estimated)" if found.is_estimated else ""
+    output.note(f"{found.tokens} tokens{how}; {found.shown} of {found.runs} runs are shown")
 
 
 def _to_stdout(write: Callable[[Path], int]) -> None:

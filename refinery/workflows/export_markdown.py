@@ -1,0 +1,285 @@
+"""Writes traces as markdown for a language model, within a budget of tokens.
+
+What matters first: what is known of the trace, what failed, what was asked and answered, the
+outline; then the other runs, dear and slow ones before the rest. Nothing is dropped in silence:
+each value that was cut says how much is missing, and the end says which runs are not shown. Text
+of a trace is data: secrets are taken out, hidden characters are shown, and a fence is longer than
+any fence inside it.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from refinery.errors import InputError
+from refinery.model.trace import Json, Label, Run, RunKind, Trace
+from refinery.safety.redact import redact
+from refinery.safety.untrusted import visible
+from refinery.workflows.token_count import Counter, counter
+
+MIN_TOKENS = 300
+"""Smallest budget: below it not even the failures of a trace can be told."""
+_CLOSING = 120
+"""Tokens kept for the last lines, which say what was left out; at most a third of the budget."""
+_LARGEST_SHARE = 0.25
+"""Share of what is left that one value may take."""
+_NAMED = 12
+"""Runs that are left out and named; the others are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """The markdown, and what is not in it."""
+
+    text: str
+    tokens: int
+    """As counted by `counter`."""
+    counter: str
+    is_estimated: bool
+    runs: int
+    shown: int
+    """Runs whose inputs and outputs are in it, whole or cut."""
+    cut_values: int
+
+
+@dataclass(slots=True)
+class _Page:
+    counter: Counter
+    left: int
+    parts: list[str]
+    shown: int = 0
+    cut_values: int = 0
+
+    def add(self, text: str) -> bool:
+        """Write a text when there is room for it."""
+        cost = self.counter.count(text) + 1
+        if cost > self.left:
+            return False
+        self.parts.append(text)
+        self.left -= cost
+        return True
+
+
+def export_markdown(traces: Sequence[tuple[Trace, Label | None]], max_tokens: int) -> Exported:
+    """Traces as markdown of at most so many tokens, each with what it should have been.
+
+    Args:
+        traces: in the order they are written; each may use its share of what is left.
+        max_tokens: the budget, counted with the provider's tokenizer when it is on this machine.
+
+    Raises:
+        InputError: the budget is too small to say anything.
+    """
+    if max_tokens < MIN_TOKENS:
+        raise InputError(f"{max_tokens} tokens are too few", hint=f"give at least {MIN_TOKENS}")
+    counting = counter(_provider(traces))
+    closing = min(_CLOSING, max_tokens // 3)
+    page = _Page(counting, max_tokens - closing, [])
+    left_out: list[str] = []
+    for number, (trace, label) in enumerate(traces):
+        share = page.left // (len(traces) - number)
+        part = _Page(counting, share, [])
+        left_out += _trace(part, trace, label)
+        page.parts += part.parts
+        page.left -= share - part.left
+        page.shown += part.shown
+        page.cut_values += part.cut_values
+    text = _closed(page, left_out, max_tokens)
+    return Exported(
+        text,
+        counting.count(text),
+        counting.name,
+        counting.is_estimated,
+        sum(len(trace.runs) for trace, _ in traces),
+        page.shown,
+        page.cut_values,
+    )
+
+
+def _closed(page: _Page, left_out: list[str], max_tokens: int) -> str:
+    """The whole text with its last lines, never over the budget."""
+    how = "estimated" if page.counter.is_estimated else f"counted with {page.counter.name}"
+    body = "\n".join(page.parts)
+    for named in (_NAMED, 3, 0):
+        missing = _missing(page, left_out, named)
+        closing = f"\n\n---\nLeft out: {missing}. Budget: {max_tokens} tokens ({how}).\n"
+        if page.counter.count(body + closing) <= max_tokens:
+            return body + closing
+    while body and page.counter.count(body + closing) > max_tokens:
+        body = body[: int(len(body) * 0.95)]
+    return body + closing
+
+
+def _missing(page: _Page, left_out: list[str], named: int) -> str:
+    parts = []
+    if left_out:
+        names = ", ".join(left_out[:named])
+        more = f" ({names}{', …' if len(left_out) > named else ''})" if named else ""
+        parts.append(f"{len(left_out)} runs or errors{more}")
+    if page.cut_values:
+        parts.append(f"the ends of {page.cut_values} values")
+    return "; ".join(parts) or "nothing"
+
+
+def _provider(traces: Sequence[tuple[Trace, Label | None]]) -> str | None:
+    found = {run.provider for trace, _ in traces for run in trace.runs if run.provider}
+    return found.pop() if len(found) == 1 else None
+
+
+def _trace(page: _Page, trace: Trace, label: Label | None) -> list[str]:
+    """Write one trace; returns the runs that are not shown."""
+    left_out: list[str] = []
+    page.add("\n".join(_head(trace, label)))
+    failed = [run for run in trace.runs if run.is_failed]
+    if failed:
+        page.add("\n## What failed\n")
+        for run in reversed(failed):  # the deepest and latest first: parents repeat their errors
+            if not page.add(_failure(page, run)):
+                left_out.append(f"the error of {_title(run)}")
+    outline = _outline(page, trace)
+    if outline:
+        page.add("\n## Outline\n\n" + outline)
+    page.add("\n## Runs, the most telling first\n")
+    for run in _by_importance(trace):
+        if not _payloads(page, run):
+            left_out.append(_title(run))
+    return left_out
+
+
+def _head(trace: Trace, label: Label | None) -> Iterator[str]:
+    root = trace.root
+    yield f"# Trace {_line(root.name if root else None)} ({_line(trace.trace_id)})\n"
+    errors = sum(run.is_failed for run in trace.runs)
+    yield f"- status: {trace.status}; {len(trace.runs)} runs, {errors} failed"
+    if root is not None and root.duration_ms is not None:
+        yield f"- took {root.duration_ms:.0f} ms"
+    yield f"- source: {_line(trace.source)}; project: {_line(trace.project)}"
+    models = sorted(
+        {run.model_responded or run.model_requested or "" for run in trace.runs} - {""}
+    )
+    if models:
+        yield f"- models: {', '.join(_line(name) for name in models[:5])}"
+    if label is not None:
+        said = f": {_line(label.expectation, 500)}" if label.expectation else ""
+        yield f"- labelled {label.outcome}{said}"
+
+
+def _failure(page: _Page, run: Run) -> str:
+    error = run.error
+    assert error is not None or run.is_failed
+    lines = [f"### {_title(run)}"]
+    if error is not None:
+        lines.append(_fenced(_cut(page, f"{error.type}: {error.message}", 0.5)))
+        if error.stack:
+            lines.append("Stack, its end:\n" + _fenced(_safe(error.stack)[-1500:]))
+    return "\n".join(lines)
+
+
+def _outline(page: _Page, trace: Trace) -> str:
+    """Names in tree order, as far as a fifth of the budget reaches."""
+    depth: dict[str, int] = {}
+    lines: list[str] = []
+    room = page.left // 5
+    for number, run in enumerate(trace.runs):
+        depth[run.run_id] = depth.get(run.parent_id or "", -1) + 1
+        took = "" if run.duration_ms is None else f" {run.duration_ms:.0f} ms"
+        mark = " FAILED" if run.is_failed else ""
+        line = f"{'  ' * min(depth[run.run_id], 20)}- {_title(run)}{took}{mark}"
+        cost = page.counter.count(line) + 1
+        if cost > room:
+            lines.append(f"- … {len(trace.runs) - number} more")
+            break
+        room -= cost
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _by_importance(trace: Trace) -> list[Run]:
+    """Root, failed runs and what is around them, then dear and slow ones, then the rest."""
+    root = trace.root
+    failed = {run.run_id for run in trace.runs if run.is_failed}
+    near = failed | {run.parent_id for run in trace.runs if run.run_id in failed}
+    slowest = max((run.duration_ms or 0 for run in trace.runs), default=0) or 1
+
+    def rank(item: tuple[int, Run]) -> tuple[int, float, int]:
+        number, run = item
+        if root is not None and run.run_id == root.run_id:
+            return (0, 0, number)
+        if run.run_id in failed:
+            return (1, 0, -number)
+        if run.run_id in near:
+            return (2, 0, number)
+        if run.kind in (RunKind.LLM, RunKind.TOOL, RunKind.RETRIEVER):
+            return (3, -(run.duration_ms or 0) / slowest, number)
+        return (4, 0, number)
+
+    return [run for _, run in sorted(enumerate(trace.runs), key=rank)]
+
+
+def _payloads(page: _Page, run: Run) -> bool:
+    """Write what went in and came out of a run; False when there is no room."""
+    lines = [f"\n### {_title(run)}{_facts(run)}"]
+    cut = page.cut_values
+    for title, value in (("in", run.inputs), ("out", run.outputs), ("why", run.reasoning)):
+        if value not in (None, {}, [], ""):
+            lines.append(f"{title}:\n" + _fenced(_cut(page, value, _LARGEST_SHARE)))
+    if page.add("\n".join(lines)):
+        page.shown += 1
+        return True
+    page.cut_values = cut
+    return False
+
+
+def _facts(run: Run) -> str:
+    facts = [run.model_responded or run.model_requested or ""]
+    usage = run.usage
+    if usage is not None and usage.total is not None:
+        facts.append(f"{usage.total} tokens")
+    said = ", ".join(_line(fact) for fact in facts if fact)
+    return f" ({said})" if said else ""
+
+
+def _cut(page: _Page, value: Json, share: float) -> str:
+    """A value as text, cut to its share of what is left."""
+    cleaned = redact(value)[0]
+    text = (
+        cleaned
+        if isinstance(cleaned, str)
+        else json.dumps(cleaned, ensure_ascii=False, indent=1, default=str)
+    )
+    text = visible(text)
+    room = max(30, int(page.left * share))
+    if page.counter.count(text) <= room:
+        return text
+    low, high = 0, min(len(text), room * 8)
+    while low < high:  # the longest beginning that fits
+        middle = (low + high + 1) // 2
+        if page.counter.count(text[:middle]) <= room:
+            low = middle
+        else:
+            high = middle - 1
+    page.cut_values += 1
+    return f"{text[:low]}\n[… {len(text) - low} of {len(text)} characters left out]"
+
+
+def _fenced(text: str) -> str:
+    """A text between fences that nothing inside it can close."""
+    longest = max((len(found) for found in re.findall(r"`{3,}", text)), default=2)
+    fence = "`" * (longest + 1)
+    return f"{fence}text\n{text}\n{fence}"
+
+
+def _safe(text: str) -> str:
+    return visible(str(redact(text)[0]))
+
+
+def _title(run: Run) -> str:
+    return f"{run.kind or 'run'} {_line(run.name or run.run_id)}"
+
+
+def _line(text: str | None, length: int = 100) -> str:
+    """A name on one line."""
+    if not text:
+        return "-"
+    return " ".join(_safe(text[:length]).split())
