@@ -31,6 +31,9 @@ from refinery.stores.sqlite import open_store
 SENDERS = 3
 LONGEST_S = 0.25
 """Latest moment of a kill after the first request may be sent."""
+LONG_S = 3.0
+"""The same of one life in ten, long enough for the processes that read large bodies."""
+_TEXT = "so long that more than a few runs are read by a process beside the collector " * 15
 _JSON = {"content-type": "application/json"}
 
 
@@ -61,7 +64,7 @@ def send(url: str, acknowledged: list[str]) -> None:
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
     while True:
         ids = [str(uuid.uuid4()) for _ in range(random.randint(1, 30))]
-        runs = [{"id": run_id, "trace_id": run_id, "name": "x"} for run_id in ids]
+        runs = [{"id": run_id, "trace_id": run_id, "inputs": {"q": _TEXT}} for run_id in ids]
         try:
             connection.request("POST", "/runs/batch", json.dumps({"post": runs}), _JSON)
             answer = connection.getresponse()
@@ -78,7 +81,7 @@ def kill_once(store: Path, acknowledged: list[str]) -> None:
     senders = [threading.Thread(target=send, args=(url, acknowledged)) for _ in range(SENDERS)]
     for sender in senders:
         sender.start()
-    time.sleep(random.random() * LONGEST_S)
+    time.sleep(random.random() * random.choices((LONGEST_S, LONG_S), (9, 1))[0])
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     for sender in senders:

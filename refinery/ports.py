@@ -91,6 +91,15 @@ class RunBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class PackedRuns:
+    """Runs of any sources and projects, encoded in another process for one kind of store."""
+
+    content: bytes
+    count: int
+    """How many runs there are."""
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectSummary:
     """A project that holds traces."""
 
@@ -197,6 +206,18 @@ class Indexing(Protocol):
 
     def index(self, limit: int | None = None) -> int:
         """Make about so many more runs searchable (None: all); returns how many still wait."""
+        ...
+
+
+@runtime_checkable
+class Packing(Protocol):
+    """What a `Store` can do besides for which another process may encode runs."""
+
+    packer: str
+    """`module:function`; the function makes `PackedRuns` of batches where no store is open."""
+
+    def write_packed(self, given: Sequence[RunBatch | PackedRuns]) -> int:
+        """As `Store.write_batches`, in order of arrival."""
         ...
 
 

@@ -8,11 +8,19 @@ import anyio.to_thread
 from starlette.requests import Request
 
 from refinery.model.trace import Feedback
-from refinery.ports import RunBatch
+from refinery.ports import PackedRuns, RunBatch
 from refinery.server.answers import RequestError
 from refinery.server.body import Body
 from refinery.server.limits import Limits
-from refinery.server.writer import Blob, BusyError, UnavailableError, UnstorableError, Writer
+from refinery.server.readers.pool import Readers
+from refinery.server.readers.taken import Blob, Job, Taken
+from refinery.server.writer import (
+    BusyError,
+    UnavailableError,
+    UnstorableError,
+    Writer,
+    runs_in,
+)
 
 INLINE_BYTES = 8192
 """Bodies up to this size are parsed at once: a thread would cost more than it spares others."""
@@ -44,9 +52,22 @@ class Delivery:
             return work()
         return await anyio.to_thread.run_sync(work)
 
+    async def taken(self, job: Job) -> Taken:
+        """What the body brings, read here or by another process.
+
+        Raises:
+            RequestError: the body cannot be unpacked or read.
+        """
+        readers: Readers = self.request.app.state.writer.readers
+
+        def read(body: bytes, limits: Limits) -> Taken:
+            return readers.read(job, body) or job.read(body, limits)
+
+        return await self.parsed(read)
+
     async def commit(
         self,
-        batches: Sequence[RunBatch],
+        batches: Sequence[RunBatch | PackedRuns],
         feedback: Sequence[Feedback] = (),
         blobs: Sequence[Blob] = (),
     ) -> None:
@@ -56,7 +77,7 @@ class Delivery:
             RequestError: 429 when too much waits, 503 when the store cannot be written, 422 when
                 it refuses the content.
         """
-        if not (feedback or blobs or any(batch.runs for batch in batches)):
+        if not (feedback or blobs or any(map(runs_in, batches))):
             return
         writer: Writer = self.request.app.state.writer
         try:

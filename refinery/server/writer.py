@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 
 from refinery.errors import RefineryError, StoreError
 from refinery.model.trace import Feedback
-from refinery.ports import Indexing, RunBatch, Store
+from refinery.ports import Indexing, PackedRuns, Packing, RunBatch, Store
 from refinery.server.limits import RETRY_AFTER_S, STORE_RETRY_AFTER_S, Limits
+from refinery.server.readers.pool import Readers
+from refinery.server.readers.taken import Blob
 
 JOINED_RUNS = 2_000
 """Runs one transaction takes at most, so that no request waits long behind others."""
@@ -50,19 +52,16 @@ class UnstorableError(RefineryError):
     """The store can be written, but not with what this request holds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
-    """Bytes that belong to a trace."""
-
-    content: bytes
-    trace_id: str
+def runs_in(batch: RunBatch | PackedRuns) -> int:
+    """How many runs there are."""
+    return batch.count if isinstance(batch, PackedRuns) else len(batch.runs)
 
 
 @dataclass(slots=True)
 class _Parcel:
     """What one request brings, and who waits for it."""
 
-    batches: Sequence[RunBatch]
+    batches: Sequence[RunBatch | PackedRuns]
     feedback: Sequence[Feedback]
     blobs: Sequence[Blob]
     size_bytes: int
@@ -76,6 +75,8 @@ class Writer:
     def __init__(self, store: Store, limits: Limits) -> None:
         self.store = store
         self.limits = limits
+        self.readers = Readers(store, limits)
+        """Who reads large bodies beside the server; they end with it."""
         self.transactions = 0
         """Transactions made so far; fewer than requests when many came at once."""
         self._waiting: queue.SimpleQueue[_Parcel | None] = queue.SimpleQueue()
@@ -87,7 +88,7 @@ class Writer:
 
     async def commit(
         self,
-        batches: Sequence[RunBatch],
+        batches: Sequence[RunBatch | PackedRuns],
         feedback: Sequence[Feedback] = (),
         blobs: Sequence[Blob] = (),
         size_bytes: int = 0,
@@ -105,7 +106,7 @@ class Writer:
             UnavailableError: the store is locked, full or damaged, or did not answer in time.
             UnstorableError: the store refuses this content.
         """
-        runs = sum(len(batch.runs) for batch in batches)
+        runs = sum(map(runs_in, batches))
         parcel = _Parcel(batches, feedback, blobs, size_bytes, runs)
         self._take_in(parcel)
         try:
@@ -124,6 +125,7 @@ class Writer:
                 return
             self._is_closed = True
             self._waiting.put(None)
+        self.readers.close()
         self._thread.join()
 
     def _take_in(self, parcel: _Parcel) -> None:
@@ -154,6 +156,7 @@ class Writer:
 
     def _index(self) -> float:
         """Make some runs searchable; returns how long to wait before more."""
+        self.readers.rest()
         if not isinstance(self.store, Indexing):
             return _INDEX_RETRY_S
         try:
@@ -214,10 +217,17 @@ class Writer:
         for parcel in parcels:
             for blob in parcel.blobs:
                 self.store.put_blob(blob.content, blob.trace_id)
-        batches = [batch for parcel in parcels for batch in parcel.batches if batch.runs]
+        batches = [batch for parcel in parcels for batch in parcel.batches if runs_in(batch)]
         if batches:
-            self.store.write_batches(batches)
+            self._write_runs(batches)
         feedback = [item for parcel in parcels for item in parcel.feedback]
         if feedback:
             self.store.write_feedback(feedback)
         self.transactions += 1
+
+    def _write_runs(self, batches: "list[RunBatch | PackedRuns]") -> None:
+        plain = [one for one in batches if isinstance(one, RunBatch)]
+        if len(plain) < len(batches) and isinstance(self.store, Packing):
+            self.store.write_packed(batches)
+        else:
+            self.store.write_batches(plain)

@@ -31,8 +31,8 @@ from refinery.stores._shared import (
     hybrid_sync,
     hybrid_words,
     hybrid_writing,
+    preparing,
     queries,
-    writing,
 )
 from refinery.stores._shared.analytics import Copy
 from refinery.stores._shared.hybrid_background import Background
@@ -171,7 +171,7 @@ class HybridStore:
 
     def write_batches(self, batches: Sequence[RunBatch]) -> int:
         """Write several batches in one transaction; returns how many runs are new."""
-        prepared = writing.prepare(batches)
+        prepared = preparing.prepare(batches)
         if not prepared.runs:
             return 0
         return self._write(lambda records: hybrid_writing.write(records, prepared))

@@ -13,6 +13,7 @@ from refinery.errors import StoreError
 from refinery.model.trace import Feedback, Json, Run, RunStatus, Trace, TraceSummary
 from refinery.model.walk import in_tree_order
 from refinery.ports import (
+    PackedRuns,
     ProjectSummary,
     RankedTrace,
     RunBatch,
@@ -25,6 +26,7 @@ from refinery.ports import (
 )
 from refinery.stores._shared import (
     blobs,
+    preparing,
     queries,
     ranking,
     rows,
@@ -66,6 +68,9 @@ def open_store(url: str) -> Store:
 class SqliteStore:
     """The store of one file; see `refinery.ports.Store` for what each method promises."""
 
+    packer = f"{preparing.__name__}:{preparing.pack.__name__}"
+    """What another process calls to encode runs for `write_packed`."""
+
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self._writer = Connection(self.path, schema.connect(self.path))
@@ -90,8 +95,12 @@ class SqliteStore:
 
     def write_batches(self, batches: Sequence[RunBatch]) -> int:
         """Write several batches in one transaction; returns how many runs are new."""
-        prepared = writing.prepare(batches)
-        if not prepared.runs:
+        return self.write_packed(batches)
+
+    def write_packed(self, given: Sequence[RunBatch | PackedRuns]) -> int:
+        """The same for runs some of which another process has encoded."""
+        prepared = preparing.prepare(given)
+        if not prepared.rows:
             return 0
         with self._writer.transaction() as connection:
             return writing.write(connection, prepared)

@@ -13,7 +13,7 @@ from refinery.model.trace import Feedback, Json, Run
 from refinery.ports import RunBatch
 from refinery.server.answers import RequestError
 from refinery.server.limits import Limits
-from refinery.server.writer import Blob
+from refinery.server.readers.taken import Blob, Taken
 
 SOURCE = "langsmith"
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -123,6 +123,16 @@ class Intake:
     def batches(self) -> list[RunBatch]:
         """The runs, one batch a project."""
         return [RunBatch(runs, SOURCE, project) for project, runs in self.runs.items()]
+
+    def taken(self) -> Taken:
+        """All of it, with what the answer tells."""
+        told: dict[str, Json] = {
+            "accepted": {"runs": self.count, "feedback": len(self.feedback)},
+            "refused": self.refused,
+            "refused_count": self.refused_count,
+            "is_whole": self.is_whole,
+        }
+        return Taken(self.batches(), self.feedback, self.blobs, told)
 
 
 _SOURCES = {"app": "human", "model": "llm", "api": "api", "auto_eval": "llm", "human": "human"}

@@ -15,7 +15,8 @@ from refinery.server import receiving
 from refinery.server.answers import RequestError, to_json
 from refinery.server.ingest import langsmith_bodies as bodies
 from refinery.server.ingest import single
-from refinery.server.ingest.intake import Intake, canonical
+from refinery.server.ingest.intake import canonical
+from refinery.server.readers.taken import Job
 
 INFO = {
     "version": "0.18.0",
@@ -47,14 +48,12 @@ async def read_info(request: Request) -> Response:
 async def take_multipart(request: Request) -> Response:
     """Runs, feedback and attachments, each in parts of its own."""
     content_type = request.headers.get("content-type", "")
-    return await _take(
-        request, lambda body, limits: bodies.read_multipart(body, content_type, limits)
-    )
+    return await _take(request, "take_multipart", content_type=content_type)
 
 
 async def take_batch(request: Request) -> Response:
     """Runs as two lists, posts and patches."""
-    return await _take(request, bodies.read_batch)
+    return await _take(request, "take_batch")
 
 
 async def take_post(request: Request) -> Response:
@@ -94,11 +93,11 @@ async def take_feedback(request: Request) -> Response:
     )
 
 
-async def _take(request: Request, read: receiving.Reader[Intake]) -> Response:
+async def _take(request: Request, reader: str, **arguments: str) -> Response:
     async with receiving.received(request) as delivery:
-        intake = await delivery.parsed(read)
-        await delivery.commit(intake.batches(), intake.feedback, intake.blobs)
-    return _answer(intake)
+        taken = await delivery.taken(Job(f"{bodies.__name__}:{reader}", arguments))
+        await delivery.commit(taken.batches, taken.feedback, taken.blobs)
+    return _answer(taken.told)
 
 
 async def _take_one(request: Request, run_id: str | None) -> Response:
@@ -115,19 +114,19 @@ async def _take_one(request: Request, run_id: str | None) -> Response:
     return to_json({"message": "Run taken"}, 202)
 
 
-def _answer(intake: Intake) -> Response:
+def _answer(told: Mapping[str, Json]) -> Response:
     """What became of a body: taken, in part, or not at all, with the reasons."""
-    taken = {"runs": intake.count, "feedback": len(intake.feedback)}
-    if not intake.refused_count:
-        return to_json({"accepted": taken}, 202)
-    told: Mapping[str, Json] = {
-        "detail": f"{intake.refused_count} parts were refused",
-        "accepted": taken,
-        "refused": intake.refused,
+    accepted, refused_count = told["accepted"], told["refused_count"]
+    if not refused_count:
+        return to_json({"accepted": accepted}, 202)
+    document: Mapping[str, Json] = {
+        "detail": f"{refused_count} parts were refused",
+        "accepted": accepted,
+        "refused": told["refused"],
     }
-    if not intake.is_whole:
-        return to_json(told, 400)
-    return to_json(told, 202 if any(taken.values()) else 422)
+    if not told["is_whole"]:
+        return to_json(document, 400)
+    return to_json(document, 202 if any(accepted.values()) else 422)
 
 
 def _iso(ns: int) -> str:

@@ -10,6 +10,7 @@ from refinery.server.answers import RequestError
 from refinery.server.ingest import cutting, documents
 from refinery.server.ingest.intake import Intake, canonical
 from refinery.server.limits import Limits
+from refinery.server.readers.taken import Taken
 
 _FIELDS = frozenset({"inputs", "outputs", "events", "extra", "error", "serialized"})
 """Fields of a run that have parts of their own (SDK 0.14, `_operations.py`)."""
@@ -148,6 +149,24 @@ def read_batch(body: bytes, limits: Limits) -> Intake:
             else:
                 intake.refuse(operation, "a run must be an object")
     return intake
+
+
+def take_multipart(body: bytes, limits: Limits, content_type: str) -> Taken:
+    """What `read_multipart` reads, as a `Job` returns it.
+
+    Raises:
+        RequestError: as `read_multipart`.
+    """
+    return read_multipart(body, content_type, limits).taken()
+
+
+def take_batch(body: bytes, limits: Limits) -> Taken:
+    """What `read_batch` reads, as a `Job` returns it.
+
+    Raises:
+        RequestError: as `read_batch`.
+    """
+    return read_batch(body, limits).taken()
 
 
 def read_run(body: bytes, limits: Limits) -> dict[str, Any]:

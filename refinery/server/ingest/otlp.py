@@ -1,7 +1,7 @@
 """OTLP over HTTP (OpenTelemetry protocol 1.x): traces and logs; metrics are dropped."""
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -14,6 +14,7 @@ from refinery.server import receiving
 from refinery.server.answers import RequestError, to_json
 from refinery.server.ingest.cutting import cut_runs
 from refinery.server.limits import Limits
+from refinery.server.readers.taken import Job, Taken
 
 PROTOBUF = "application/x-protobuf"
 PROJECT_HEADERS = ("langsmith-project", "x-mlflow-experiment-id")
@@ -46,32 +47,38 @@ async def take_metrics(request: Request) -> Response:
 
 
 async def _take(request: Request, decoder: str, rejected_name: str) -> Response:
+    arguments = {
+        "decoder": decoder,
+        "content_type": request.headers.get("content-type", ""),
+        "project": _project(request.headers),
+    }
     try:
-        content_type = request.headers.get("content-type", "")
-        project = _project(request.headers)
-        # Imported here: the decoder brings libraries that only this protocol needs.
-        decode = getattr(importlib.import_module("refinery.adapters.otlp"), decoder)
         async with receiving.received(request) as delivery:
-            batches, refused = await delivery.parsed(_reader(decode, content_type, project))
-            await delivery.commit(batches)
-        return _accepted(request, rejected_name, refused)
+            taken = await delivery.taken(Job(f"{__name__}:read", arguments))
+            await delivery.commit(taken.batches)
+        return _accepted(request, rejected_name, taken.told["refused"])
     except RequestError as error:
         return _failed(request, error)
 
 
-def _reader(
-    decode: Callable[..., Sequence[RunBatch]], content_type: str, project: str | None
-) -> receiving.Reader[tuple[list[RunBatch], int]]:
-    def read(body: bytes, limits: Limits) -> tuple[list[RunBatch], int]:
-        try:
-            batches = list(decode(body, content_type, project))
-        except TraceFormatError as error:
-            raise RequestError(400, str(error)) from error
-        if len(body) > limits.text_chars:
-            batches = [cut_runs(batch, limits.text_chars) for batch in batches]
-        return _bounded(batches, limits.runs)
+def read(
+    body: bytes, limits: Limits, decoder: str, content_type: str, project: str | None
+) -> Taken:
+    """What a body brings; `told["refused"]` is the number of runs beyond the limit.
 
-    return read
+    Raises:
+        RequestError: it cannot be read.
+    """
+    # Imported here: the decoder brings libraries that only this protocol needs.
+    decode = getattr(importlib.import_module("refinery.adapters.otlp"), decoder)
+    try:
+        batches = list(decode(body, content_type, project))
+    except TraceFormatError as error:
+        raise RequestError(400, str(error)) from error
+    if len(body) > limits.text_chars:
+        batches = [cut_runs(batch, limits.text_chars) for batch in batches]
+    kept, refused = _bounded(batches, limits.runs)
+    return Taken(kept, told={"refused": refused})
 
 
 def _bounded(batches: list[RunBatch], most: int) -> tuple[list[RunBatch], int]:

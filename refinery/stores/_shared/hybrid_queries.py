@@ -165,8 +165,11 @@ def traces(
     """Matching traces, newest start first; those without a start come last."""
     with_words = None if words is None else _with_words(records, words)
     tests = _trace_tests(wanted)
+    after = _place(records, wanted)
     for has_start in (True, False):
-        for key in _keys(records, "traces_by_start", False, has_start, None, wanted):
+        if after is not None and has_start and after.start_ns is None:
+            continue
+        for key in _keys(records, "traces_by_start", False, has_start, after, wanted):
             number = keys.to_number(key)
             if with_words is not None and number not in with_words:
                 continue
@@ -175,6 +178,16 @@ def traces(
                 raise keys.damaged("a trace in the order of starts is missing")
             if all(test(record) for test in tests):
                 yield record
+
+
+def _place(records: Records, wanted: TraceFilter) -> Place | None:
+    """Where the page before ended; None for the first page."""
+    if wanted.after is None:
+        return None
+    start_ns, trace_id = wanted.after
+    last = records.trace_by_id(clean(trace_id))
+    number = last.number if last else 2**63 - 1
+    return Place(None if start_ns is None else bounded(start_ns), number)
 
 
 def _with_words(records: Records, words: Sequence[str]) -> set[int]:

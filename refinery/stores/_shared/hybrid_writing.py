@@ -6,8 +6,8 @@ from refinery.model.merge import merge
 from refinery.stores._shared import hybrid_feedback, hybrid_words, layout
 from refinery.stores._shared import hybrid_keys as keys
 from refinery.stores._shared.hybrid_records import Head, Records, TraceRecord
+from refinery.stores._shared.preparing import Prepared
 from refinery.stores._shared.summaries import Change, RunColumns, Summary, grown, summarise
-from refinery.stores._shared.writing import Prepared
 
 
 @dataclass(slots=True)

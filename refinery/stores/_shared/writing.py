@@ -1,7 +1,7 @@
 """Writes runs into the SQLite store: join, pack, insert, sum up; all inside one transaction.
 
-What needs no database (joining the views within what came, encoding) is done in `prepare`,
-before the transaction begins, so that other writers wait for less.
+What needs no database is done by `preparing`, before the transaction begins, so that other
+writers wait for less.
 """
 
 import sqlite3
@@ -9,25 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from refinery.model.merge import merge
-from refinery.model.trace import Run
-from refinery.ports import RunBatch
 from refinery.stores._shared import blobs, layout, packing, rows, texts, traces
-from refinery.stores._shared.queries import clean
+from refinery.stores._shared.preparing import Prepared
 from refinery.stores._shared.summaries import RunColumns
 
 BLOCK_BYTES = 128 * 2**10
 """Lines of a payload before a new one is begun: reading one run unpacks all of its payload."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What came, joined and encoded."""
-
-    runs: dict[str, Run]
-    rows: dict[str, layout.RunRow]
-    """Both by clean run id, in order of arrival."""
-    about: dict[str, tuple[str, str | None]]
-    """Source and project of each trace, by clean trace id, as first said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,28 +25,6 @@ class _Written:
     changed: dict[str, list[tuple[RunColumns, RunColumns]]] = field(default_factory=dict)
     moved: set[str] = field(default_factory=set)
     """Traces that runs have left or joined from another trace."""
-
-
-def prepare(batches: Sequence[RunBatch]) -> Prepared:
-    """Join views of the same run and encode them."""
-    runs: dict[str, Run] = {}
-    about: dict[str, tuple[str, str | None]] = {}
-    for batch in batches:
-        said = (clean(batch.source), clean(batch.project) if batch.project else None)
-        for run in batch.runs:
-            key = clean(run.run_id)
-            runs[key] = merge(runs[key], run) if key in runs else run
-            trace = clean(run.trace_id)
-            known = about.setdefault(trace, said)
-            if known is not said:
-                about[trace] = _first_said(known, said)
-    return Prepared(runs, {key: layout.to_row(run) for key, run in runs.items()}, about)
-
-
-def _first_said(
-    known: tuple[str, str | None], said: tuple[str, str | None]
-) -> tuple[str, str | None]:
-    return (said[0] if known[0] == "unknown" else known[0], known[1] or said[1])
 
 
 def write(connection: sqlite3.Connection, prepared: Prepared) -> int:
@@ -95,7 +60,7 @@ def _changes(
         if given.columns == row.columns and given.line == payloads.line(row)[0]:
             continue
         old = payloads.run(row)
-        both = merge(old, prepared.runs[key])
+        both = merge(old, prepared.run(key))
         if both != old:
             changes[key] = layout.to_row(both)
     return changes

@@ -1,0 +1,1 @@
+"""Processes beside the server that read large bodies, and what they say to each other."""
