@@ -193,6 +193,32 @@ class StoreContract(RunContract):
         assert listed == ["new", "middle", "old", "never"]
         assert len(store.list_traces(TraceFilter(limit=2))) == 2
 
+    @pytest.mark.parametrize("limit", [1, 2, 3, 20])
+    def test_pages_of_traces_neither_overlap_nor_skip(self, store: Store, limit: int) -> None:
+        for number in range(9):
+            store.write_runs([run(f"t{number}", at_ms=number // 3)])
+        store.write_runs([Run("never", "never"), Run("nowhere", "nowhere")])
+        whole = [summary.trace_id for summary in store.list_traces(TraceFilter())]
+
+        found: list[str] = []
+        wanted = TraceFilter(limit=limit)
+        while page := store.list_traces(wanted):
+            found += [summary.trace_id for summary in page]
+            wanted = replace(wanted, after=(page[-1].start_ns, page[-1].trace_id))
+
+        assert found == whole
+        assert len(whole) == 11
+
+    def test_a_page_goes_on_when_the_trace_before_it_is_gone(self, store: Store) -> None:
+        for number in range(5):
+            store.write_runs([run(f"t{number}", at_ms=number)])
+        last = store.list_traces(TraceFilter(limit=2))[-1]
+        store.delete_traces([last.trace_id])
+
+        page = store.list_traces(TraceFilter(after=(last.start_ns, last.trace_id)))
+
+        assert [summary.trace_id for summary in page] == ["t2", "t1", "t0"]
+
     @pytest.mark.parametrize(
         ("wanted", "expected"),
         [
