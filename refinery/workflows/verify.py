@@ -28,6 +28,8 @@ TRAILER, RECEIPT = "Refinery-Change", "Refinery-Receipt"
 
 _NAMED = re.compile(rf"^{RECEIPT}: [^\n]*\n", re.MULTILINE)
 """The line of a commit message that names its receipt."""
+_POINTER = re.compile(r"(?:tree|parent) (?:[0-9a-f]{40}|[0-9a-f]{64})")
+"""A line of a commit as git writes it; git itself would also read capital digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ def _said(repository: Repository, commit: str) -> str:
         .partition("\n\n")
     )
     # Lines end in a newline and nothing else: `splitlines` would take a flipped bit for another.
-    kept = [line for line in head.split("\n") if not line.startswith(("tree ", "parent "))]
+    kept = [line for line in head.split("\n") if not _POINTER.fullmatch(line)]
     return "\n".join(kept) + "\n\n" + _NAMED.sub("", message, count=1)
 
 

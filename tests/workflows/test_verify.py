@@ -70,11 +70,29 @@ def test_a_proof_holds_in_a_clone_without_model_or_state(
         )
         assert not run(clone, change_id, kept).holds
     kept.write_bytes(whole)
+    with_capital_digits(clone)
+    assert [step.detail for step in run(clone, change_id, kept).steps if not step.holds] == [
+        "author, dates and message not as approved"
+    ]
+    git(clone, "reset", "-q", "--soft", "ORIG_HEAD")
     forge_and_check(clone, change_id, kept, held)
     with pytest.raises(NotFoundError, match="no receipt"):
         run(clone, change_id, tmp_path / "gone")
     with pytest.raises(InputError, match="no commit here"):
         run(clone, "fix-00000000", kept)
+
+
+def with_capital_digits(clone: Path) -> None:
+    """The branch at the same commit with its tree in capital digits, which git reads alike."""
+    text = git(clone, "cat-file", "commit", "HEAD")
+    tree = text.partition("\n")[0].removeprefix("tree ")
+    altered = text.replace(tree, tree.upper(), 1).encode()
+    words = ("hash-object", "-t", "commit", "-w", "--literally", "--stdin")
+    made = git(clone, *words, stdin=altered).strip()
+    git(clone, "update-ref", "ORIG_HEAD", "HEAD")
+    git(clone, "update-ref", "refs/heads/main", made)
+    git(clone, "update-ref", "-d", "refs/remotes/origin/main")
+    git(clone, "symbolic-ref", "--delete", "refs/remotes/origin/HEAD")
 
 
 def forge_and_check(clone: Path, change_id: str, kept: Path, held: receipts.Receipt) -> None:
