@@ -189,7 +189,7 @@ def _checked(wanted: Order) -> dict[str, Json]:
 
 async def _written(board: Board, job: Job, seen: int) -> AsyncIterator[bytes]:
     """Events in the form of the HTML standard, section "Server-sent events"."""
-    async for name, number, data in board.events(job, seen):
+    async for name, number, data in board.listeners.events(job, seen):
         if name == "pulse":
             yield b": still at work\n\n"
         else:

@@ -9,13 +9,15 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from refinery import clock
 from refinery.model.trace import Json
 from refinery.server.answers import RequestError
+from refinery.server.jobs.approvals import approval_of
+from refinery.server.jobs.listening import Listeners
 from refinery.server.jobs.records import ENDED, Job, Records, State
 from refinery.server.jobs.running import Process, Step
 
@@ -31,8 +33,6 @@ _INTERRUPTED: dict[str, Json] = {
     "message": "the server ended while the job was at work",
     "hint": "order it again; a fix goes on with the option resume and its session_id",
 }
-_PULSE_S = 15.0
-"""Silence after which a stream of events shows that it lives."""
 _log = logging.getLogger("refinery.server")
 
 
@@ -54,8 +54,10 @@ class Board:
         self._waiting: deque[tuple[Job, Step]] = deque()
         self._running: dict[str, tuple[Process, Step]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._changed: set[asyncio.Event] = set()
+        self.listeners = Listeners()
+        """Who follows the jobs."""
         self._is_ending = False
+        self._saving = asyncio.Lock()
         self._lock = threading.Lock()
         self._lock_file: int | None = None
 
@@ -86,7 +88,7 @@ class Board:
 
     def _remember(self, job: Job, records: Records) -> None:
         if job.state in (State.QUEUED, State.RUNNING):
-            job.state, job.error, job.ended_ms = State.FAILED, _INTERRUPTED, _now_ms()
+            _interrupt(job)
             records.write(job, records.body(job.job_id))
         self._jobs[job.job_id] = job
         self._note_findings(job)
@@ -195,46 +197,12 @@ class Board:
         if running is not None:
             await running[0].stop()
         await self._save(job)
-        self._tell_all()
-
-    async def events(self, job: Job, seen: int) -> AsyncIterator[tuple[str, int, Json]]:
-        """What happens to a job, from now or from a line of progress on, until it has ended.
-
-        Args:
-            job: whose.
-            seen: lines of progress the listener has.
-
-        Yields:
-            `("progress", number of the line, line)`, `("state", …, document without result)`, and
-            `("pulse", …)` when nothing happens.
-        """
-        changed = asyncio.Event()
-        self._changed.add(changed)
-        state: State | None = None
-        try:
-            while True:
-                fresh = max(0, min(job.said - seen, len(job.progress)))
-                for place, line in enumerate(job.progress[len(job.progress) - fresh :]):
-                    yield "progress", job.said - fresh + place + 1, line
-                seen = max(seen, job.said)
-                if job.state is not state:
-                    state = job.state
-                    about = {"state": state.value, "error": job.error}
-                    yield "state", seen, {"job_id": job.job_id, **about}
-                if state in ENDED or self._is_ending:
-                    return
-                changed.clear()
-                try:
-                    await asyncio.wait_for(changed.wait(), _PULSE_S)
-                except TimeoutError:
-                    yield "pulse", seen, None
-        finally:
-            self._changed.discard(changed)
+        self.listeners.tell()
 
     def end_streams(self) -> None:
         """Let all listeners go, and take no more orders: the server ends."""
         self._is_ending = True
-        self._tell_all()
+        self.listeners.end()
 
     async def close(self) -> None:
         """End all jobs; a commit that has begun is finished first."""
@@ -248,7 +216,7 @@ class Board:
         if self._kept is not None:
             for job in self._jobs.values():
                 if job.state is State.QUEUED:
-                    job.state, job.error = State.FAILED, _INTERRUPTED
+                    _interrupt(job)
                     await self._save(job)
         if self._lock_file is not None:
             os.close(self._lock_file)
@@ -268,7 +236,7 @@ class Board:
 
     def _enqueue(self, job: Job, step: Step) -> None:
         self._waiting.append((job, step))
-        self._tell_all()
+        self.listeners.tell()
         self._go_on()
 
     def _go_on(self) -> None:
@@ -283,7 +251,7 @@ class Board:
         task = asyncio.create_task(self._carry_out(job, process, step))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        self._tell_all()
+        self.listeners.tell()
 
     async def _carry_out(self, job: Job, process: Process, step: Step) -> None:
         try:
@@ -297,7 +265,7 @@ class Board:
             job.error = {"code": "bug", "message": "the server failed", "hint": ""}
         finally:
             self._running.pop(job.job_id, None)
-            self._tell_all()
+            self.listeners.tell()
             self._go_on()
 
     async def _settled(
@@ -307,7 +275,7 @@ class Board:
         if job.state is State.CANCELLED:
             return None
         if "stopped" in ending:
-            job.state, job.error, job.ended_ms = State.FAILED, _INTERRUPTED, _now_ms()
+            _interrupt(job)
             return None
         if "error" in ending:
             job.error = ending["error"]
@@ -333,7 +301,7 @@ class Board:
             job.session_id = str(told["session"])
         elif isinstance(told.get("say"), str):
             job.say(told["say"])
-        self._tell_all()
+        self.listeners.tell()
 
     def _take_findings(self, job: Job, result: dict[str, Json]) -> None:
         holder = result if job.kind == "diagnose" else result.get("diagnosis")
@@ -344,10 +312,6 @@ class Board:
     def _note_findings(self, job: Job) -> None:
         if job.findings:
             self._findings[job.trace_id] = job.findings
-
-    def _tell_all(self) -> None:
-        for one in self._changed:
-            one.set()
 
     def _forget_some(self) -> None:
         ended = [job for job in self._jobs.values() if job.state in ENDED]
@@ -363,34 +327,10 @@ class Board:
             records.write(job, records.body(job.job_id) if body is None else body)
 
         try:
-            await asyncio.to_thread(write)
+            async with self._saving:
+                await asyncio.to_thread(write)
         except OSError as error:
             _log.warning("job %s could not be kept: %s", job.job_id, error)
-
-
-def approval_of(result: dict[str, Json]) -> dict[str, Json]:
-    """What a person must see to approve, out of the document of a fix that waits."""
-    chosen = next(one for one in result["hypotheses"] if one["hypothesis_id"] == result["chosen"])
-    patch, guard, trial = result["patch"], result["guard"] or {}, result["trial"] or {}
-    remarks = guard.get("remarks") or []
-    return {
-        "change": {
-            "hypothesis_id": chosen["hypothesis_id"],
-            "title": chosen["title"],
-            "rationale": chosen["rationale"],
-            "strategy": chosen["strategy"],
-            "engine": chosen.get("engine"),
-            "paths": patch["paths"],
-            "base_commit": patch["base_commit"],
-        },
-        "diff": patch["diff"],
-        "guard": guard,
-        "verdict": trial.get("verdict"),
-        "reason": trial.get("reason"),
-        "held_items": [one for one in remarks if one.get("outcome") == "hold"],
-        "needs_held": guard.get("outcome") != "allow" or trial.get("verdict") != "fixed",
-        "digest": patch["digest"],
-    }
 
 
 async def _end(process: Process, step: Step) -> None:
@@ -400,6 +340,14 @@ async def _end(process: Process, step: Step) -> None:
         except TimeoutError:
             _log.warning("a decision took longer than %.0f s to carry out", COMMIT_S)
     await process.stop()
+
+
+def _interrupt(job: Job) -> None:
+    """Say that the server ended; what waited with a patch, and was not at work, still waits."""
+    if job.state is State.QUEUED and job.digest is not None:
+        job.state = State.AWAITING_APPROVAL
+        return
+    job.state, job.error, job.ended_ms = State.FAILED, _INTERRUPTED, _now_ms()
 
 
 def _now_ms() -> float:
