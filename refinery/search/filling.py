@@ -85,7 +85,7 @@ def fill(parts: Parts, for_s: float | None = None, progress: Progress | None = N
         if until_s is not None and clock.monotonic_s() > until_s:
             break
     if stale or gone:
-        parts.tables.write_people(_users(listed), _sessions(listed))
+        write_people(parts.tables, listed)
         parts.tables.tidy()
     return Filling(written, len(gone), embedded, len(stale) - written)
 
@@ -94,6 +94,11 @@ def remove(tables: Tables, register: Register, trace_ids: Sequence[str]) -> None
     """Take interactions out of the tables, then out of the register."""
     tables.remove(list(register.numbers(trace_ids).values()))
     register.remove(trace_ids)
+
+
+def write_people(tables: Tables, listed: Sequence[TraceSummary]) -> None:
+    """Write the tables of users and sessions anew, from all traces there are."""
+    tables.write_people(_users(listed), _sessions(listed))
 
 
 def prune(parts: Parts) -> None:

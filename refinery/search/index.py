@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from refinery import clock
 from refinery.errors import InputError
-from refinery.ports import Embedder, Store
+from refinery.ports import Embedder, Store, TraceFilter
 from refinery.search import filling
 from refinery.search.filling import Filling, Parts, Progress, embed
 from refinery.search.lance import DamagedTablesError, Near, Tables
-from refinery.search.query import Query
+from refinery.search.query import UNLIMITED, Query
 from refinery.search.register import FILE, About, DamagedRegisterError, Register, set_aside
 
 if TYPE_CHECKING:
@@ -186,15 +186,21 @@ class Index:
         traces = self._register.traces(found)
         return [traces[number] for number in found if number in traces]
 
-    def forget(self, trace_ids: Sequence[str]) -> bool:
-        """Take interactions out, erased from the disk as well; False while another owns it."""
+    def forget(self, trace_ids: Sequence[str], store: Store) -> bool:
+        """Take interactions out, erased from the disk as well; False while another owns it.
+
+        Args:
+            trace_ids: of the interactions.
+            store: without them already; says who the users and sessions are now.
+        """
         if not self._own():
             return False
         about = self._register.about()
         if about is None or not self._register.numbers(trace_ids):
             return True
-        tables = Tables(self._folder / about.folder, about.dimensions)
+        tables = self._tables or Tables(self._folder / about.folder, about.dimensions)
         filling.remove(tables, self._register, trace_ids)
+        filling.write_people(tables, store.list_traces(TraceFilter(limit=UNLIMITED)))
         tables.tidy(forget=True)
         return True
 

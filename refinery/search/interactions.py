@@ -76,8 +76,8 @@ def interaction_of(summary: TraceSummary, trace: Trace) -> Interaction | None:
         summary=summary,
         run_id=root.run_id,
         kinds=frozenset(str(run.kind) for run in trace.runs if run.kind),
-        asked=asked_of(trace),
-        answered=answer_text(root.outputs),
+        asked=asked_of(trace)[:MAX_CONTEXT],
+        answered=answer_text(root.outputs)[:MAX_CONTEXT],
         error=f"{root.error.type}: {root.error.message}" if root.error else "",
         context=_verbatim({"inputs": root.inputs, "outputs": root.outputs}),
         cycles=tuple(_cycle(run, number) for number, run in enumerate(below[:MAX_CYCLES])),
@@ -106,7 +106,7 @@ def _question(run: Run) -> str:
         for key in _ASKED:
             if isinstance(inputs.get(key), str) and inputs[key].strip():
                 return str(inputs[key])
-    return "\n".join(text for _, text in strings(inputs))[: 2 * MAX_EMBEDDED]
+    return "\n".join(text for _, text in strings(inputs))[:MAX_CONTEXT]
 
 
 def _cycle(run: Run, position: int) -> Cycle:

@@ -4,6 +4,7 @@ Filters are expressions whose values are literals of the library, never text put
 """
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from lancedb.index import BTree, IvfFlat
 Floats = NDArray[np.float32]
 INTERACTIONS, CYCLES, USERS, SESSIONS = "interactions", "react_cycles", "users", "sessions"
 _INT64 = 2**63
+_PANICS = ("PanicException", "RustPanic")
+"""What its Rust parts raise when they give up; not all of it is an `Exception`."""
 _SAMPLES = 64
 """Vectors a part of the index is learnt from: a quarter of the library's default costs a quarter
 of the time; recall is measured afterwards, not assumed."""
@@ -102,6 +105,8 @@ class Tables:
             if new:
                 self._db.create_table(INTERACTIONS, schema=self._schema)
                 self._db.create_table(CYCLES, schema=_CYCLE)
+                self._db.create_table(USERS, schema=_USER)
+                self._db.create_table(SESSIONS, schema=_SESSION)
             self._interactions: Any = self._db.open_table(INTERACTIONS)
             self._cycles: Any = self._db.open_table(CYCLES)
 
@@ -236,9 +241,14 @@ class Tables:
     def tidy(self, *, forget: bool = False) -> None:
         """Join small files; with `forget`, erase what was deleted from the disk as well."""
         age = timedelta(0) if forget else timedelta(hours=1)
-        with _explained():
-            for table in (self._interactions, self._cycles):
+        with _explained(), warnings.catch_warnings():
+            # It warns that readers of older versions fail: they say so, and read again.
+            warnings.simplefilter("ignore", UserWarning)
+            for name in (INTERACTIONS, CYCLES, USERS, SESSIONS):
+                table = self._db.open_table(name)
                 table.optimize(cleanup_older_than=age, delete_unverified=forget)
+            self._interactions.checkout_latest()
+            self._cycles.checkout_latest()
 
 
 def _condition(query: Query) -> Expr | None:
@@ -341,6 +351,6 @@ def _explained() -> Iterator[None]:
     except (RuntimeError, OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
         raise DamagedTablesError(f"{type(error).__name__}: {error}"[:500]) from error
     except BaseException as error:
-        if type(error).__name__ != "PanicException":  # of Rust, beside `Exception`
+        if type(error).__name__ not in _PANICS:
             raise
         raise DamagedTablesError(f"the library gave up: {error}"[:500]) from error

@@ -116,7 +116,7 @@ def _forget(workspace: Workspace, ids: list[str]) -> str:
         return ""
     try:
         with search.open_index(workspace) as index:
-            if index.forget(ids):
+            if index.forget(ids, workspace.store):
                 return ""
         return "another process is using the search index; the next search takes them out of it"
     except InputError as error:
