@@ -8,7 +8,8 @@ function that takes a `Target` and yields lines.
 
 Parts: `api` is 50 connections that ask again as soon as they have an answer (what the server can
 do at most) and 50 that ask once a second, as 50 open pages would. One reader process and the
-client that records share the machine with the server.
+client that records share the machine with the server. `pages` is Chromium: first useful paint of
+the list and of a trace of 5,000 runs, scrolling and keys in it (see `ui_pages`).
 """
 
 import argparse
@@ -34,6 +35,7 @@ from urllib.parse import urlencode, urlsplit
 
 import httpx
 
+from benchmarks import ui_pages
 from refinery.model.trace import Run, RunError, RunKind, RunStatus, Usage
 from refinery.ports import RunBatch
 from refinery.workflows.wiring import open_store
@@ -292,8 +294,14 @@ def figures(ms: list[float]) -> str:
     return f"p50 {cuts[49]:7.1f} ms   p90 {cuts[89]:7.1f} ms   p99 {cuts[98]:7.1f} ms"
 
 
+def pages(target: Target) -> Iterator[str]:
+    """How soon the list and the trace of 5,000 runs are seen in a browser."""
+    yield f"\npages with {target.traces:,} traces stored:"
+    yield from ui_pages.measure(target.url, target.token, LARGE)
+
+
 Part = Callable[[Target], Iterator[str]]
-PARTS: dict[str, Part] = {"api": api}
+PARTS: dict[str, Part] = {"api": api, "pages": pages}
 """What is measured, by name."""
 
 
