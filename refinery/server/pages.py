@@ -46,7 +46,7 @@ async def health(request: Request) -> Response:
 
 async def shell(request: Request) -> Response:
     """The one page that draws every address below `/ui` itself."""
-    return _file(FOLDER / "index.html")
+    return _file(FOLDER / "index.html", request)
 
 
 async def static(request: Request) -> Response:
@@ -55,7 +55,7 @@ async def static(request: Request) -> Response:
     # Nothing outside the folder, whatever dots or links the path holds.
     if "\x00" in str(wanted) or not wanted.resolve().is_relative_to(FOLDER.resolve()):
         raise RequestError(404, "there is no such file")
-    return _file(wanted)
+    return _file(wanted, request)
 
 
 def refused(error: RequestError) -> Response:
@@ -66,11 +66,16 @@ def refused(error: RequestError) -> Response:
     return Response(page, error.status, dict(error.headers), media_type="text/html")
 
 
-def _file(path: Path) -> Response:
+def _file(path: Path, request: Request) -> Response:
+    """The file, or nothing but its tag when the browser has it as it is (RFC 9110, 304)."""
     kind = TYPES.get(path.suffix)
     if kind is None or not path.is_file():
         raise RequestError(404, "there is no such file")
-    return FileResponse(path, media_type=kind)
+    response = FileResponse(path, media_type=kind, stat_result=path.stat())
+    tag = response.headers["etag"]
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers={"etag": tag})
+    return response
 
 
 ROUTES = (
