@@ -45,9 +45,12 @@ function Row({ trace, isChosen, toggle, change }) {
     <td class="trace-start"><time datetime=${iso(trace.start_ms)} title=${iso(trace.start_ms)}>${moment(trace.start_ms)}</time></td>
     <td class="numeric trace-duration">${trace.status === "running" && trace.duration_ms === null ? "…" : duration(trace.duration_ms)}</td>
     <td class="numeric" data-label="runs">${count(trace.runs)}</td>
-    <td class="numeric" data-label="tokens" title=${trace.tokens === null ? "not recorded" : count(trace.tokens)}>${compact(trace.tokens)}</td>
-    <td class="numeric" data-label="">${cost(trace.cost_usd)}</td>
+    <td class=${known(trace.tokens)} data-label="tokens" title=${trace.tokens === null ? "not recorded" : count(trace.tokens)}>${compact(trace.tokens)}</td>
+    <td class=${known(trace.cost_usd)}>${cost(trace.cost_usd)}</td>
     <td class="trace-user">${trace.user_id && html`<button type="button" class="link-button" title="Traces of this user"
       onClick=${() => change({ user: trace.user_id })}>${oneLine(trace.user_id, 60)}</button>`}</td>
   </tr>`;
 }
+
+/** What is not known is not told on narrow screens. */
+const known = (value) => (value === null ? "numeric is-unknown" : "numeric");
