@@ -50,6 +50,8 @@ class Board:
         self._store = store
         self._kept: Records | None = None
         self._jobs: dict[str, Job] = {}
+        self._fresh: dict[str, dict[str, Json]] = {}
+        """Results that are not in their files yet."""
         self._findings: dict[str, list[Json]] = {}
         self._waiting: deque[tuple[Job, Step]] = deque()
         self._running: dict[str, tuple[Process, Step]] = {}
@@ -117,8 +119,10 @@ class Board:
             RequestError: 404, there is none.
         """
         job = self.job(job_id)
-        has_body = job.state in ENDED or job.state is State.AWAITING_APPROVAL
-        return job.to_document(self.load().body(job_id) if has_body else None)
+        if job.state in (State.QUEUED, State.RUNNING):
+            return job.to_document()
+        fresh = self._fresh.get(job_id)
+        return job.to_document(self.load().body(job_id) if fresh is None else fresh)
 
     def findings_of(self, trace_id: str) -> list[Json]:
         """Findings of the latest diagnosis of a trace; empty when there is none."""
@@ -257,8 +261,10 @@ class Board:
         try:
             await self._save(job)
             ending = await process.run()
-            body = await self._settled(job, step, ending)
-            await self._save(job, body)
+            body = self._settled(job, step, ending)
+            self.listeners.tell()
+            if await self._save(job, body):
+                self._fresh.pop(job.job_id, None)
         except Exception as error:  # noqa: BLE001  # the server's boundary: one job, not the server
             _log.error("a job failed: %s", type(error).__name__, exc_info=error)
             job.state, job.ended_ms = State.FAILED, _now_ms()
@@ -268,9 +274,7 @@ class Board:
             self.listeners.tell()
             self._go_on()
 
-    async def _settled(
-        self, job: Job, step: Step, ending: dict[str, Json]
-    ) -> dict[str, Json] | None:
+    def _settled(self, job: Job, step: Step, ending: dict[str, Json]) -> dict[str, Json] | None:
         """Give the job its next state; returns its body, None when that stays as it was."""
         if job.state is State.CANCELLED:
             return None
@@ -286,14 +290,15 @@ class Board:
             return None
         result = ending["result"]
         job.session_id = result.get("session_id") or job.session_id
-        body: dict[str, Json] = {"result": result, "approval": None}
-        job.digest, job.ended_ms = None, _now_ms()
-        job.state = State.DONE
-        if result.get("is_waiting"):
-            approval = approval_of(result)
-            job.state, job.digest, job.ended_ms = State.AWAITING_APPROVAL, approval["digest"], None
-            body["approval"] = approval
+        approval = approval_of(result) if result.get("is_waiting") else None
+        body: dict[str, Json] = {"result": result, "approval": approval}
+        self._fresh[job.job_id] = body
         self._take_findings(job, result)
+        if approval is None:
+            job.digest, job.ended_ms, job.state = None, _now_ms(), State.DONE
+        else:
+            job.digest, job.ended_ms = approval["digest"], None
+            job.state = State.AWAITING_APPROVAL
         return body
 
     def _hear(self, job: Job, told: dict[str, Any]) -> None:
@@ -319,8 +324,8 @@ class Board:
             del self._jobs[job.job_id]
             self.load().delete(job.job_id)
 
-    async def _save(self, job: Job, body: dict[str, Json] | None = None) -> None:
-        """Keep the job; without a body, with the one it has."""
+    async def _save(self, job: Job, body: dict[str, Json] | None = None) -> bool:
+        """Keep the job; without a body, with the one it has. Returns whether it could be kept."""
         records = self.load()
 
         def write() -> None:
@@ -331,6 +336,8 @@ class Board:
                 await asyncio.to_thread(write)
         except OSError as error:
             _log.warning("job %s could not be kept: %s", job.job_id, error)
+            return False
+        return True
 
 
 async def _end(process: Process, step: Step) -> None:
