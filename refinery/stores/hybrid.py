@@ -318,6 +318,8 @@ class HybridStore:
             StoreError: another program holds the DuckDB file for longer than `timeout_s`.
         """
         self._refuse_closed()
+        if self.copy.is_of(hybrid_sync.moment(self._env)):
+            return 0
         return hybrid_sync.sync(self._env, self.copy, timeout_s)
 
     def unsynced(self) -> int:

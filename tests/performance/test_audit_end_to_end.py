@@ -47,9 +47,7 @@ def test_twelve_flights_of_the_city():
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "project"
-    make_repository(
-        folder, {"shop.py": SLOW, "use.py": USE, "test_shop.py": TEST}
-    )
+    make_repository(folder, {"shop.py": SLOW, "use.py": USE, "test_shop.py": TEST})
     (folder / "refinery.toml").write_text(
         "[performance.limits.tool]\nmax_duration_ms = 20\nmin_success_rate = 0.9\n"
     )

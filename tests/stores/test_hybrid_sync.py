@@ -16,7 +16,7 @@ from benchmarks import hybrid_kills
 from refinery.errors import InputError, StoreError
 from refinery.model.trace import Feedback, Run
 from refinery.stores import hybrid
-from refinery.stores._shared import hybrid_background, hybrid_sessions
+from refinery.stores._shared import hybrid_background, hybrid_sessions, hybrid_sync
 from refinery.stores.hybrid import HybridStore, open_session, open_store
 from tests.kits.traces import START_NS, llm, run, sample
 
@@ -50,6 +50,24 @@ def test_a_sync_copies_what_was_written_once(store: HybridStore) -> None:
     ) == [("a", "error", "shop", "otlp", "no stock")]
     assert rows(store, "SELECT count(*), sum(total_tokens) FROM model_calls") == [(2, 30)]
     assert hybrid_kills.differences(store) == []
+
+
+def test_a_log_that_duckdb_has_already_is_trimmed_by_the_next_sync(
+    store: HybridStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write_runs([run("a")])
+    monkeypatch.setattr(hybrid_sync, "_end", _killed)
+    with pytest.raises(KeyboardInterrupt):
+        store.sync()
+    monkeypatch.undo()
+
+    assert store.unsynced() == 1
+    assert (store.sync(), store.unsynced()) == (0, 0)
+    assert hybrid_kills.differences(store) == []
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_changes_and_deletions_reach_duckdb(store: HybridStore) -> None:

@@ -94,10 +94,24 @@ class Place:
 
 
 class Copy:
-    """The DuckDB file of a store, opened for each filling and each reading."""
+    """The DuckDB file of a store, opened for each filling and each reading.
+
+    Its lock file tells of which moment of the store it is, so that a copy that needs no filling
+    is not opened, and whoever reads it is not waited for.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.moment = ""
+        """Set while filling: what the store was like; empty when that cannot be told."""
+
+    def is_of(self, moment: str) -> bool:
+        """Whether the copy was filled at a moment of its store, and not touched since."""
+        try:
+            noted = self._lock_file().read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return False
+        return bool(moment) and noted == f"{moment}\n{self._looks()}"
 
     @contextlib.contextmanager
     def filling(self, timeout_s: float = BUSY_TIMEOUT_S) -> Iterator[Any]:
@@ -106,17 +120,28 @@ class Copy:
         Raises:
             StoreError: another process uses the file for longer than that.
         """
-        with self._locked(fcntl.LOCK_EX, timeout_s):
+        with locked(self.path, fcntl.LOCK_EX, timeout_s):
+            self._lock_file().write_text("", encoding="utf-8")
+            self.moment = ""
             connection = self._usable(timeout_s)
             try:
                 yield connection
             finally:
                 connection.close()
+            if self.moment:
+                noted = f"{self.moment}\n{self._looks()}"
+                self._lock_file().write_text(noted, encoding="utf-8")
 
-    @contextlib.contextmanager
-    def _locked(self, kind: int, timeout_s: float) -> Iterator[None]:
-        with locked(self.path, kind, timeout_s):
-            yield
+    def _lock_file(self) -> Path:
+        return self.path.with_name(self.path.name + ".lock")
+
+    def _looks(self) -> str:
+        """What changes whenever the file does."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return ""
+        return f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
 
     def _usable(self, timeout_s: float) -> Any:
         """A connection to a file of this schema; one that is not is put aside."""

@@ -142,5 +142,5 @@ def json_text(value: Json) -> str | None:
 
         written = orjson.dumps(value).decode()
     except (ImportError, TypeError, ValueError):
-        written = json.dumps(value, ensure_ascii=False)
+        written = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return text(written)

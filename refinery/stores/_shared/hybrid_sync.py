@@ -43,6 +43,19 @@ def unsynced(environment: Environment) -> int:
     return read(environment, lambda records: records.count("log"))
 
 
+def moment(environment: Environment) -> str:
+    """What the store is like, when nothing is unsynced; empty when something is."""
+
+    def tell(records: Records) -> str:
+        if records.count("log"):
+            return ""
+        store_id = (records.get("meta", b"store_id") or b"").decode("ascii", "replace")
+        tokens = (records.get("meta", b"tokens") or b"").decode("ascii", "replace")
+        return f"{store_id} {records.number('sequence')} {tokens}"
+
+    return read(environment, tell)
+
+
 def sync(environment: Environment, copy: Copy, timeout_s: float) -> int:
     """Bring DuckDB up to date; returns the number of runs copied.
 
@@ -59,8 +72,8 @@ def sync(environment: Environment, copy: Copy, timeout_s: float) -> int:
         while found := _next(environment, analytics.place(connection).through):
             copied += _save(environment, connection, found, token)
         place = analytics.place(connection)
-        if place.token == token:
-            write(environment, lambda records: _end(records, place.through))
+        write(environment, lambda records: _end(records, place))
+        copy.moment = moment(environment)
     return copied
 
 
@@ -95,15 +108,14 @@ def _begin(records: Records, token: str) -> _State:
     return state
 
 
-def _end(records: Records, through: int) -> None:
-    """Note that a sync has ended, and delete what DuckDB has of the log."""
-    tokens = (records.get("meta", b"tokens") or b"").split()
-    records.put("meta", b"tokens", tokens[-1])
+def _end(records: Records, place: Place) -> None:
+    """Note what the copy holds now, and delete that from the log."""
+    records.put("meta", b"tokens", place.token.encode())
     for key in list(records.keys("log")):
-        if keys.to_number(key) > through:
+        if keys.to_number(key) > place.through:
             break
         records.drop("log", key)
-    records.set_number("trimmed", max(records.number("trimmed"), through))
+    records.set_number("trimmed", max(records.number("trimmed"), place.through))
 
 
 def _fill(environment: Environment, connection: Any, store_id: str, token: str) -> int:

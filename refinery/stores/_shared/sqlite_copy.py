@@ -46,16 +46,17 @@ def update(connection: sqlite3.Connection, path: Path) -> Path:
         StoreError: the copy is in use by another program, or a run is damaged.
     """
     copy = Copy(path.with_suffix(".duckdb"))
+    moment = _signature(path)
+    if copy.is_of(moment):
+        return copy.path
     with copy.filling() as duck:
-        signature = _signature(path)
-        place = analytics.place(duck)
-        if place.origin == ORIGIN and signature and place.token == signature:
-            return copy.path
+        moment = _signature(path)
         connection.execute("BEGIN")
         try:
-            _fill(connection, duck, signature, is_new=place.origin != ORIGIN)
+            _fill(connection, duck, is_new=analytics.place(duck).origin != ORIGIN)
         finally:
             connection.execute("ROLLBACK")
+        copy.moment = moment
     return copy.path
 
 
@@ -73,7 +74,7 @@ def _signature(path: Path) -> str:
     return " ".join(parts)
 
 
-def _fill(connection: sqlite3.Connection, duck: Any, signature: str, *, is_new: bool) -> None:
+def _fill(connection: sqlite3.Connection, duck: Any, *, is_new: bool) -> None:
     import pyarrow as pa
 
     duck.execute("BEGIN")
@@ -101,7 +102,6 @@ def _fill(connection: sqlite3.Connection, duck: Any, signature: str, *, is_new: 
     for table, found in (("traces", traces), ("feedback", list(_feedback(connection)))):
         duck.execute(f"DELETE FROM {table}")  # noqa: S608  # our own names
         analytics.save(duck, table, found)
-    analytics.move_to(duck, 0, signature)
     duck.execute("COMMIT")
 
 
