@@ -8,7 +8,7 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from refinery.cli import output, perf_documents
+from refinery.cli import guide_documents, output, perf_documents
 from refinery.errors import InputError
 from refinery.model.failure import Capability, Diagnosis
 from refinery.model.patch import Edit
@@ -548,6 +548,7 @@ DOCUMENTS: dict[str, type] = {
     "knowledge remove": Removed,
     "knowledge rebuild": Rebuilt,
     "stats": Stats,
+    **guide_documents.DOCUMENTS,
     **perf_documents.DOCUMENTS,
     "mcp": Offered,
     "completion": Script,
