@@ -127,7 +127,11 @@ def connect(path: Path) -> sqlite3.Connection:
 def _create(path: Path) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        # Never opened here: closing any descriptor of the file would end the locks of this
+        # process's other connections (fcntl(2)), and another process would delete their log.
+        return
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise StoreError(
