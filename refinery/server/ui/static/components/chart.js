@@ -11,9 +11,10 @@ const STYLES = "/ui/static/vendor/uplot.css";
  *   times: number[],
  *   series: {label: string, values: (number|null)[], color: string, bars?: boolean}[],
  *   format: (value: number) => string,
- * }} props `times` in milliseconds; `color` is the name of a token, e.g. `--accent`
+ *   whole?: boolean,
+ * }} props `whole`: the values are counts; `times` in milliseconds; `color` is the name of a token, e.g. `--accent`
  */
-export function Chart({ title, times, series, format }) {
+export function Chart({ title, times, series, format, whole = false }) {
   const place = useRef(null);
   const theme = useTheme();
   const data = JSON.stringify([times, series.map((one) => one.values)]);
@@ -25,7 +26,7 @@ export function Chart({ title, times, series, format }) {
     import("../vendor/uplot.js").then(({ default: UPlot }) => {
       if (isGone || !place.current) return;
       const width = () => Math.max(120, place.current?.clientWidth ?? 120);
-      plot = new UPlot(options(UPlot, { width: width(), series, format }), [times.map((ms) => ms / 1000), ...series.map((one) => one.values)], place.current);
+      plot = new UPlot(options(UPlot, { width: width(), times, series, format, whole }), [times.map((ms) => ms / 1000), ...series.map((one) => one.values)], place.current);
       observer = new ResizeObserver(() => plot.setSize({ width: width(), height: HEIGHT_PX }));
       observer.observe(place.current);
     });
@@ -69,6 +70,24 @@ function ensureStyles() {
   document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href: STYLES }));
 }
 
+/** Half a step more on both sides, so that the outer bars are whole. Seconds. */
+function widened(low, high, times) {
+  const half = times.length > 1 ? (times[1] - times[0]) / 2000 : 1800;
+  return [low - half, high + half];
+}
+
+/** Steps of an axis that counts: there is no half a trace. */
+const WHOLE = [0, 1, 2, 3, 4, 5, 6, 7, 8].flatMap((power) => [1, 2, 5].map((factor) => factor * 10 ** power));
+const DAY_MS = 86_400_000;
+const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const DATE = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+
+/** A moment as the axis tells it: the clock within two days, else the day. */
+function shortMoment(ms, times) {
+  const isShort = times.at(-1) - times[0] < 2 * DAY_MS;
+  return (isShort ? CLOCK : DATE).format(ms);
+}
+
 /** A token's colour as the canvas takes it. */
 function colorOf(token) {
   const probe = document.body.appendChild(document.createElement("span"));
@@ -78,14 +97,14 @@ function colorOf(token) {
   return color;
 }
 
-function options(UPlot, { width, series, format }) {
+function options(UPlot, { width, times, series, format, whole }) {
   const grid = { stroke: colorOf("--line"), width: 1 };
   const axis = { stroke: colorOf("--text-muted"), grid, ticks: { show: false }, font: '11px "Inter", sans-serif' };
   return {
     width, height: HEIGHT_PX, legend: { show: false }, padding: [8, 8, 0, 0],
     cursor: { drag: { x: false, y: false }, points: { size: 6 } },
-    scales: { x: { time: true }, y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.1 : 1] } },
-    axes: [{ ...axis, space: 80 }, { ...axis, size: 62, values: (_plot, values) => values.map((value) => rounded(format(value))) }],
+    scales: { x: { time: true, range: (_plot, low, high) => widened(low, high, times) }, y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.1 : 1] } },
+    axes: [{ ...axis, space: 80, values: (_plot, splits) => splits.map((at) => shortMoment(at * 1000, times)) }, { ...axis, size: 62, ...(whole ? { incrs: WHOLE } : {}), values: (_plot, values) => values.map((value) => rounded(format(value))) }],
     series: [{}, ...series.map((one) => ({
       label: one.label, stroke: colorOf(one.color), width: 2, spanGaps: false, points: { show: !one.bars, size: 6, fill: colorOf(one.color) },
       ...(one.bars ? { fill: colorOf(one.color), paths: UPlot.paths.bars({ size: [0.7, 40] }), width: 0 } : {}),

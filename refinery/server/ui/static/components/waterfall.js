@@ -155,7 +155,7 @@ function Marks({ run, mark }) {
   return html`${run.evaluations > 0 && html`<span class="tree-note" title="Items judged in this step">${run.evaluations} judged</span>`}
     ${mark?.cause.length > 0 && html`<span class="badge badge-warn badge-mini" title=${mark.cause.map((one) => one.title).join("; ")}>cause ${idsOf(mark.cause)}</span>`}
     ${mark?.symptom.length > 0 && html`<span class="badge badge-bad badge-mini" title=${mark.symptom.map((one) => one.title).join("; ")}>symptom ${idsOf(mark.symptom)}</span>`}
-    ${run.status === "error" && html`<span class="tree-error" title=${run.error_message || ""}><${Icon} name="alert" label="failed" /><span class="tree-error-text">${oneLine(run.error_type || "", 60)}</span></span>`}`;
+    ${run.status === "error" && html`<span class="tree-error" title=${run.error_message || ""}><${Icon} name="alert" label="failed" />${!mark && html`<span class="tree-error-text">${oneLine(run.error_type || "", 60)}</span>`}</span>`}`;
 }
 
 const idsOf = (findings) => findings.slice(0, 3).map((one) => one.finding_id).join(", ");

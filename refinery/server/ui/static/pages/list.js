@@ -33,7 +33,7 @@ export default function ListPage() {
   };
   const isEmpty = first.data && traces.length === 0;
   return html`<${Page} title="Traces" actions=${html`
-    ${chosen.length > 0 && html`<a class="button" aria-disabled=${String(chosen.length !== 2)}
+    ${chosen.length > 0 && html`<a class="button"
       href=${link("/compare", { left: chosen[0], right: chosen[1] })}>Compare ${chosen.length} of 2</a>`}
     <label class="check live-switch"><input type="checkbox" checked=${live} onChange=${toggleLive} />Live</label>`}>
     ${!(isEmpty && !isFiltered) && html`<${Filters} query=${query} change=${change} />`}

@@ -45,7 +45,7 @@ function Figures({ data, group, project }) {
     <div class="charts">
       <${Chart} title="Duration" times=${times} format=${duration} series=${[
         { label: "p50", values: of("p50_ms"), color: "--accent" }, { label: "p90", values: of("p90_ms"), color: "--kind-agent" }, { label: "p99", values: of("p99_ms"), color: "--kind-tool" }]} />
-      <${Chart} title=${`${what} and failures`} times=${times} format=${count} series=${[
+      <${Chart} title=${`${what} and failures`} times=${times} format=${count} whole series=${[
         { label: what.toLowerCase(), values: counted((one) => one.count), color: "--chart-quiet", bars: true }, { label: "failed", values: counted((one) => one.errors), color: "--bad", bars: true }]} />
       ${data.total.tokens !== null && html`<${Chart} title="Tokens" times=${times} format=${compact} series=${[{ label: "tokens", values: counted((one) => one.tokens ?? 0), color: "--kind-retriever", bars: true }]} />`}
       ${data.total.cost_usd !== null && html`<${Chart} title="Cost" times=${times} format=${cost} series=${[{ label: "cost", values: counted((one) => one.cost_usd ?? 0), color: "--ok", bars: true }]} />`}

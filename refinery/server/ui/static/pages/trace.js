@@ -64,6 +64,7 @@ function Runs({ trace, runs, findings }) {
   const zoomedRun = zoomed && runs.find((run) => run.run_id === zoomed);
   const span = zoomedRun ? spanOf([zoomedRun]) ?? whole : whole;
   const rows = useMemo(() => visibleRows(runs, closed), [runs, closed]);
+  const inner = useMemo(() => branches(runs), [runs]);
   const marks = useMemo(() => marksOf(findings), [findings]);
   const links = useMemo(() => findings.filter((one) => one.cause_run_id !== one.symptom_run_id)
     .map((one) => [one.cause_run_id, one.symptom_run_id]), [findings]);
@@ -116,7 +117,7 @@ function Runs({ trace, runs, findings }) {
           ${zoomed && html`<button type="button" class="button button-small" onClick=${() => setZoomed(null)}>Whole time</button>`}
           ${rows.length < runs.length
             ? html`<button type="button" class="button button-small" onClick=${() => setClosed(new Set())}>Open all</button>`
-            : runs.length > 2 && html`<button type="button" class="button button-small" onClick=${() => setClosed(branches(runs))}>Close all</button>`}
+            : inner.size > 0 && html`<button type="button" class="button button-small" onClick=${() => setClosed(inner)}>Close all</button>`}
         </div>
         <${OverviewStrip} runs=${runs} span=${whole} marks=${marks} select=${show} />
         <${Waterfall} rows=${rows} runs=${runs} span=${span} marks=${marks} links=${links} hits=${found.hits}
