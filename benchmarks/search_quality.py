@@ -105,19 +105,22 @@ def ranks(store: SqliteStore, index: Index, query: str) -> dict[str, list[str]]:
 
 
 def measure(
-    store: SqliteStore, index: Index, weights: Mapping[str, float] | None = None
+    found: Sequence[Mapping[str, Sequence[str]]], weights: Mapping[str, float]
 ) -> dict[str, dict[str, list[float]]]:
-    """nDCG@10 of every question by kind and arm."""
-    chosen = weights or fusion.weights_for(index.embedder.name)
-    found: dict[str, dict[str, list[float]]] = {}
-    for one in questions():
-        arms = ranks(store, index, one.query)
-        arms["fused"] = [name for name, _ in fusion.fuse(arms, chosen)]
-        for arm in ARMS:
+    """nDCG@10 of every question by kind and arm.
+
+    Args:
+        found: what the arms ranked for each question.
+        weights: of the arms when they are fused.
+    """
+    figures: dict[str, dict[str, list[float]]] = {}
+    for one, arms in zip(questions(), found, strict=True):
+        fused = [name for name, _ in fusion.fuse(arms, weights)]
+        for arm, ranking in {**arms, "fused": fused}.items():
             for kind in (one.kind, "all"):
-                figures = found.setdefault(kind, {}).setdefault(arm, [])
-                figures.append(ndcg(arms[arm], one.relevant))
-    return found
+                gains = figures.setdefault(kind, {}).setdefault(arm, [])
+                gains.append(ndcg(ranking, one.relevant))
+    return figures
 
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:
@@ -158,10 +161,12 @@ def main() -> None:
         for number, spec in enumerate(given.embedder or ["hash"]):
             with Index(Path(folder) / str(number), embedder_of(spec)) as index:
                 index.fill(store)
-                show(index.embedder.name, measure(store, index))
-                for share in (0.5, 1, 2, 3, 5) if given.weights else ():
+                found = [ranks(store, index, one.query) for one in questions()]
+                name = index.embedder.name
+                show(name, measure(found, fusion.weights_for(name)))
+                for share in (0.1, 0.2, 0.5, 1, 2, 3, 5) if given.weights else ():
                     weights = {"text": float(share), "meaning": 1.0}
-                    mean, low, high = interval(measure(store, index, weights)["all"]["fused"])
+                    mean, low, high = interval(measure(found, weights)["all"]["fused"])
                     print(f"  text weighs {share} : 1   fused {mean:.3f} ({low:.2f}-{high:.2f})")
         store.close()
 

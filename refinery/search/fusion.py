@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 
 SMOOTHING = 60
 """Constant of reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009)."""
+NOISE = 4.5
+"""One unrelated pair in 300,000 would reach it, were their directions random; measured by
+`benchmarks/search_quality.py`: less shows noise, more hides answers."""
 TEXT, MEANING = "text", "meaning"
 HASHED_WEIGHTS = {TEXT: 3.0, MEANING: 1.0}
 """What a rank counts with the hash embedder: its vectors know word parts, not meanings, and equal
@@ -41,6 +44,6 @@ def fuse(
 def least_similarity(dimensions: int) -> float:
     """The similarity below which an interaction is no answer: unrelated texts reach it by chance.
 
-    Three standard deviations of the cosine of two random directions, 1/sqrt(dimensions) each.
+    `NOISE` standard deviations of the cosine of two random directions, 1/sqrt(dimensions) each.
     """
-    return 3 / math.sqrt(dimensions)
+    return NOISE / math.sqrt(dimensions)

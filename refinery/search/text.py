@@ -61,15 +61,22 @@ def shown_words(text: str, run: Run) -> tuple[str, ...]:
 
 
 def snippet(run: Run, words: tuple[str, ...]) -> str:
-    """The part of a run around the rarest-looking word found; empty when none is in it."""
-    for word in sorted(words, key=len, reverse=True):
-        edge = r"(?<!\w)", r"(?!\w)"
-        for before, after in (edge, ("", "")):
-            found = re.compile(f"{before}{re.escape(word)}{after}", re.IGNORECASE)
-            for text in _texts(run):
-                if hit := found.search(text):
-                    return _around(text, hit.start(), hit.end())
-    return ""
+    """The place in a run with most of the words; empty when none is in it."""
+    best, place = 0, ""
+    for text in _texts(run):
+        lowered = text.lower()
+        held = [word for word in words if word in lowered]
+        if len(held) > best:
+            best, place = len(held), _near(text, max(held, key=len))
+    return place
+
+
+def _near(text: str, word: str) -> str:
+    """The text around a word, or around the first place that begins with it."""
+    for edges in (rf"(?<!\w){re.escape(word)}(?!\w)", re.escape(word)):
+        if hit := re.search(edges, text, re.IGNORECASE):
+            return _around(text, hit.start(), hit.end())
+    return _around(text, 0, 0)
 
 
 def _around(text: str, start: int, end: int) -> str:
