@@ -14,6 +14,7 @@ from refinery.codebase.model_calls import locate_model_calls
 from refinery.codebase.names import locate_name
 from refinery.codebase.scan import SourceTree, is_secondary
 from refinery.codebase.templates import collapse, find_templates
+from refinery.codebase.tools import is_blamed, locate_tool
 from refinery.model.failure import Finding, RootCause, SourceLocation
 from refinery.model.messages import messages_in
 from refinery.model.trace import Json, Run, RunKind, Trace
@@ -68,12 +69,24 @@ def attach(diagnosis_findings: Sequence[Finding], trace: Trace, root: Path) -> t
         for run in _involved(trace, finding, cause):
             found += places(run)[:2]
         unique = _unique([*([finding.source] if finding.source else []), *found, *finding.related])
+        unique = _with_tool(tree, finding, unique)
         unique = _with_settings(tree, finding, unique)
         source = unique[0] if unique else None
         attached.append(
             replace(finding, source=source, related=tuple(unique[1 : MAX_RELATED + 1]))
         )
     return tuple(attached)
+
+
+def _with_tool(
+    tree: SourceTree, finding: Finding, places: list[SourceLocation]
+) -> list[SourceLocation]:
+    """The places with those of the tool the finding is about: first when its code is to blame."""
+    name = finding.facts.get("tool")
+    if not isinstance(name, str) or not name:
+        return places
+    found = locate_tool(tree, name, finding.facts.get("result"))
+    return _unique([*found, *places] if is_blamed(found) else [*places, *found])
 
 
 def _with_settings(

@@ -66,8 +66,13 @@ def collapse(text: str) -> str:
 
 def _shares(text: str, rendered: str) -> bool:
     """Whether some stretch of a file occurs in what was rendered; only then it is parsed."""
-    pieces = (collapse(found.group()) for found in _PIECE.finditer(text.replace("\\n", "\n")))
-    return any(len(piece) >= 8 and piece in rendered for piece in pieces)
+    for found in _PIECE.finditer(text.replace("\\n", "\n")):
+        piece = collapse(found.group())
+        # A key or a list's dash may stand before the text: `system: You are`, `- You are`.
+        for part in (piece, piece.lstrip("-*> "), piece.partition(": ")[2]):
+            if len(part) >= 8 and part in rendered:
+                return True
+    return False
 
 
 def _made(span: Span, node: str, parts: Sequence[str | None]) -> Iterator[Template]:

@@ -72,7 +72,7 @@ class SourceLocation:
     node: str = ""
     """What stands there: a qualified name, `string`, or a key path such as `prompts.system`."""
     kind: str = ""
-    """`function`, `class`, `template`, `call`, `frame` or `text`."""
+    """`function`, `class`, `template`, `call`, `frame`, `handler`, `schema` or `text`."""
     confidence: float = 1.0
     """0 to 1; below 1 when several places fit."""
     how: str = ""

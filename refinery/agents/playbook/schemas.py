@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from refinery.agents.playbook import Case, Draft, Recipe
 from refinery.agents.playbook.editing import replaced_lines
 from refinery.agents.playbook.syntax import Function, enclosing_function
+from refinery.codebase.tools import description_in
 from refinery.model.patch import Edit
 from refinery.model.trace import Run, RunKind
 from refinery.model.walk import of_kind
@@ -122,7 +123,7 @@ def _described(case: Case, path: str, source: str, function: Function, rules: st
             else None
         )
         for node in ast.walk(syntax) if syntax else ():
-            described = _description_in(node, function.name)
+            described = description_in(node, function.name)
             if described is not None:
                 old = str(described.value)
                 arguments = {
@@ -150,21 +151,6 @@ def _described(case: Case, path: str, source: str, function: Function, rules: st
     if head.strip():
         return replaced_lines(source, path, (last, last), [f"{head.rstrip()} {plain}{quote}"])
     return replaced_lines(source, path, (last, last), [f"{head}{plain}", closing])
-
-
-def _description_in(node: ast.AST, name: str) -> ast.Constant | None:
-    """The description of a tool in a dictionary that names it."""
-    if not isinstance(node, ast.Dict):
-        return None
-    pairs = {
-        key.value: value
-        for key, value in zip(node.keys, node.values, strict=True)
-        if isinstance(key, ast.Constant)
-    }
-    named, described = pairs.get("name"), pairs.get("description")
-    is_named = isinstance(named, ast.Constant) and named.value == name
-    is_text = isinstance(described, ast.Constant) and isinstance(described.value, str)
-    return described if is_named and is_text and isinstance(described, ast.Constant) else None
 
 
 RECIPES: dict[str, tuple[Recipe, ...]] = {

@@ -7,9 +7,8 @@ from refinery.agents.playbook import Case, Draft, Recipe
 from refinery.agents.playbook.editing import replaced_lines
 from refinery.agents.playbook.schemas import called_tools
 from refinery.agents.playbook.syntax import Function
+from refinery.codebase.tools import swallowing_handlers
 from refinery.model.patch import Edit
-
-_BROAD = ("Exception", "BaseException")
 
 
 def tell_what_failed(case: Case) -> Iterator[Draft]:
@@ -37,10 +36,8 @@ def tell_what_failed(case: Case) -> Iterator[Draft]:
 
 def _told(source: str, path: str, function: Function) -> Edit | None:
     """The handler that returns nothing, returning the error's words."""
-    for handler in (n for n in ast.walk(function) if isinstance(n, ast.ExceptHandler)):
+    for handler in swallowing_handlers(function):
         last = handler.body[-1]
-        if not _is_broad(handler) or not _is_nothing(last):
-            continue
         lines = source.split("\n")
         head, ending = lines[handler.lineno - 1], lines[last.lineno - 1]
         indent = head[: len(head) - len(head.lstrip())]
@@ -55,20 +52,6 @@ def _told(source: str, path: str, function: Function) -> Edit | None:
         ]
         return replaced_lines(source, path, (handler.lineno, last.end_lineno or last.lineno), new)
     return None
-
-
-def _is_broad(handler: ast.ExceptHandler) -> bool:
-    return handler.type is None or ast.unparse(handler.type) in _BROAD
-
-
-def _is_nothing(statement: ast.stmt) -> bool:
-    """Whether a statement returns an empty value, or passes."""
-    if isinstance(statement, ast.Pass):
-        return True
-    if not isinstance(statement, ast.Return):
-        return False
-    value = statement.value
-    return value is None or ast.unparse(value) in ("''", "None", "[]", "{}", "'[]'", "'{}'")
 
 
 RECIPES: dict[str, tuple[Recipe, ...]] = {
