@@ -38,6 +38,8 @@ class _Result:
     name: str
     text: str
     is_nothing: bool
+    is_blank: bool = False
+    """Whether it is blank and of a tool that may have nothing to say."""
 
 
 def detect(trace: Trace) -> Iterator[Signal]:
@@ -55,6 +57,8 @@ def detect(trace: Trace) -> Iterator[Signal]:
         if denies(model.text) or asks(model.text):
             continue
         invented = _invented(seen, model)
+        if not invented and any(r.is_blank for r in since):
+            continue
         signal = _signal(model, since[-1], invented)
         if signal.evidence:
             yield signal
@@ -65,7 +69,9 @@ def _results(seen: View) -> list[tuple[int, _Result]]:
     found = [
         (
             seen.position(c.run) if c.run else c.position,
-            _Result(c.holder, c.call.name, c.result, _gave_nothing(c)),
+            _Result(
+                c.holder, c.call.name, c.result, _gave_nothing(c) or _is_blank(c), _is_blank(c)
+            ),
         )
         for c in seen.calls
         if c.result is not None and c.holder is not None
@@ -81,11 +87,17 @@ def _results(seen: View) -> list[tuple[int, _Result]]:
 
 
 def _gave_nothing(call: Call) -> bool:
-    """Whether a call gave nothing; the blank result of a tool that looks nothing up is no news."""
-    text = call.result or ""
-    if call.is_error:
-        return True
-    return is_nothing(text) and (bool(text.strip("[]{}\"' \n")) or is_lookup(call.call.name))
+    """Whether a call gave nothing, a blank result left out of a tool that looks nothing up."""
+    return call.is_error or (is_nothing(call.result or "") and not _is_blank(call))
+
+
+def _is_blank(call: Call) -> bool:
+    """Whether a result is blank and the tool's name does not say that it looks something up.
+
+    That is no news, unless the answer states a value that stands nowhere else.
+    """
+    is_empty = not (call.result or "").strip("[]{}\"' \n")
+    return is_empty and not call.is_error and not is_lookup(call.call.name)
 
 
 def is_nothing(text: str) -> bool:
@@ -133,10 +145,10 @@ def _quoted(result: _Result, shown: str, model: ModelCall, said: str) -> tuple[E
     return (*nothing, *spoken) if nothing and spoken else ()
 
 
-def _looked_up(result: str, answer: str) -> Trace:
+def _looked_up(result: str, answer: str, tool: str = "find_order") -> Trace:
     question = samples.user("When does my order arrive?")
-    asked = samples.model("ask", [question], [samples.asks("find_order", "{}", "c1")])
-    ran = samples.tool("find", "find_order", {}, result)
+    asked = samples.model("ask", [question], [samples.asks(tool, "{}", "c1")])
+    ran = samples.tool("find", tool, {}, result)
     told = [question, samples.tool_result(result, "c1")]
     return samples.trace(asked, ran, samples.model("reply", told, answer), output=answer)
 
@@ -145,8 +157,10 @@ CLEAN = [
     _looked_up("arrives 2025-05-01", "It arrives on May 1."),
     _looked_up("[]", "I could not find your order."),
     _looked_up("Error: order not found", "Which order number do you mean?"),
+    _looked_up("", "I have moved it.", "move_order"),
 ]
 FAILING = [
     (_looked_up("[]", "Your order arrives on May 3, 2025."), [samples.uid("reply")]),
     (_looked_up("Order not found", "It arrives tomorrow."), [samples.uid("reply")]),
+    (_looked_up("", "It was measured at 7 degrees.", "measure"), [samples.uid("reply")]),
 ]

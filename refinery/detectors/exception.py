@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from refinery.detectors._shared import samples
-from refinery.detectors._shared.failures import Failure, failures
+from refinery.detectors._shared.failures import Failure, failures, frame
 from refinery.detectors._shared.quotes import evidence, first_line, shortened
 from refinery.model.failure import Evidence, Likelihood, RootCause, Signal
-from refinery.model.trace import Json, Run, RunKind, Trace
+from refinery.model.trace import Run, RunKind, Trace
 
 SPECIFICITY = 0
 
@@ -25,8 +25,6 @@ _ENVIRONMENT = (
     "internal server error",
 )
 """Words of errors that come from outside the agent, lower case."""
-
-_LIBRARIES = ("site-packages", "dist-packages", "/lib/python", "<frozen", "<string>")
 
 
 def detect(trace: Trace) -> Iterator[Signal]:
@@ -62,7 +60,7 @@ def detect(trace: Trace) -> Iterator[Signal]:
             facts={
                 "error_type": error.type,
                 "message": error.message[:500],
-                **_frame(error.stack),
+                **frame(error.stack),
             },
         )
 
@@ -79,7 +77,7 @@ def _evidence(failure: Failure) -> tuple[Evidence, ...]:
     if error is None:
         return ()
     said = evidence(failure.origin, first_line(error.message), error.type)
-    line = str(_frame(error.stack).get("frame_line", ""))
+    line = str(frame(error.stack).get("frame_line", ""))
     return (*said, *(evidence(failure.origin, line) if line else ()))
 
 
@@ -89,25 +87,6 @@ def _root_cause(run: Run, text: str) -> RootCause:
     if run.kind is RunKind.TOOL:
         return RootCause.TOOL
     return RootCause.CONTEXT if run.kind is RunKind.RETRIEVER else RootCause.ORCHESTRATION
-
-
-def _frame(stack: str) -> dict[str, Json]:
-    """The deepest frame of a traceback outside installed libraries."""
-    found: dict[str, Json] = {}
-    for line in stack[-50_000:].splitlines():
-        text = line.strip()
-        if not text.startswith('File "') or any(part in text for part in _LIBRARIES):
-            continue
-        file, _, rest = text[6:].partition('", line ')
-        number, _, function = rest.partition(", in ")
-        if number.isascii() and number.isdigit():
-            found = {
-                "file": file,
-                "line": int(number[:9]),
-                "function": function,
-                "frame_line": text,
-            }
-    return found
 
 
 _STACK = """Traceback (most recent call last):

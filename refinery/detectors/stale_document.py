@@ -13,6 +13,7 @@ from refinery.detectors._shared.documents import (
     same_subject,
     terms,
 )
+from refinery.detectors._shared.patterns import find_all
 from refinery.detectors._shared.quotes import around, evidence, shortened
 from refinery.detectors._shared.values import Value, numbers, values
 from refinery.detectors._shared.view import ModelCall, View, final_text, view
@@ -22,6 +23,8 @@ from refinery.model.trace import Json, Run, Trace
 SPECIFICITY = 2
 MAX_ANSWERS = 10
 """Last answers of a trace that are compared with the documents."""
+LEAST_TEXT = 12
+"""Characters of a document that is taken out of a question; fewer may be the question's own."""
 _ABOUT_THE_PAST = ("previous", "former", "history", "used to", "in the past", "back then", "older")
 
 
@@ -42,11 +45,13 @@ class _Pair:
 
 def detect(trace: Trace) -> Iterator[Signal]:
     """One signal for each answer that rests on an outdated document."""
-    outdated = _outdated_ones(documents(trace))
+    found = documents(trace)
+    outdated = _outdated_ones(found)
     if not outdated:
         return
     seen = view(trace)
-    for run, text, question in _answers(seen):
+    for run, text, asked in _answers(seen):
+        question = _without_documents(asked, found)
         at = len(trace.runs) if run is trace.root else seen.position(run)
         pair = _used(outdated, seen, at, text, question)
         if pair is not None and (signal := _signal(run, text, pair)) is not None:
@@ -85,6 +90,18 @@ def _answers(seen: View) -> Iterator[tuple[Run, str, str]]:
     root = seen.trace.root
     if not spoken and root is not None:
         yield root, final_text(seen.trace), ""
+
+
+def _without_documents(asked: str, found: Sequence[Document]) -> str:
+    """What was asked, without documents and tags that a program wrote around the question."""
+    if not any(document.text in asked for document in found if document.text):
+        return asked
+    for document in found:
+        if len(document.text) >= LEAST_TEXT:
+            asked = asked.replace(document.text, " ")
+    for tag in list(find_all(r"<[^<>]{1,300}>", asked)):
+        asked = asked.replace(tag.text, " ")
+    return asked
 
 
 def _used(
@@ -209,6 +226,16 @@ def _evidence(run: Run, answer: str, pair: _Pair) -> tuple[Evidence, ...]:
     )
 
 
+def _in_prompt(answer: str) -> Trace:
+    """Documents handed on inside the user's message."""
+    old, new = ("Parking costs 28 euros.", "2022-01-10"), ("Parking costs 41 euros.", "2026-01-05")
+    shown = "".join(f'<document published="{day}">{text}</document>' for text, day in (old, new))
+    given = [samples.user(f"{shown}\nQuestion: What is the price?")]
+    pair = [(text, {"published": day, "title": "Parking"}) for text, day in (old, new)]
+    found = samples.retriever("find", "price", *pair)
+    return samples.trace(found, samples.model("reply", given, answer), output=answer)
+
+
 def _asked(old_first: bool, answer: str, question: str = "What does Pro cost?") -> Trace:
     old = ("The Pro plan is $12 per month.", {"title": "Prices", "updated": "2024-02-01"})
     new = ("The Pro plan is $15 per month.", {"title": "Prices", "updated": "2025-03-01"})
@@ -226,8 +253,10 @@ CLEAN = [
     _asked(True, "It went from $12 to $15 per month."),
     _asked(True, "It cost $12 then.", "What did Pro cost in 2024?"),
     _asked(False, "I do not know."),
+    _in_prompt("It is 41 euros."),
 ]
 FAILING = [
     (_asked(True, "The Pro plan costs $12 per month."), [samples.uid("find")]),
     (_asked(False, "The Pro plan costs $12 per month."), [samples.uid("find")]),
+    (_in_prompt("It is 28 euros."), [samples.uid("find")]),
 ]

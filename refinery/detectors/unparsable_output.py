@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from refinery.detectors._shared import samples
-from refinery.detectors._shared.failures import Failure, failures, model_before
+from refinery.detectors._shared.failures import Failure, failures, frame, model_behind
 from refinery.detectors._shared.patterns import find, find_all
 from refinery.detectors._shared.quotes import evidence, first_line
 from refinery.detectors._shared.view import ModelCall, view
@@ -13,6 +14,7 @@ from refinery.model.trace import Json, Run, RunKind, Trace
 
 SPECIFICITY = 1
 
+_NO_JSON = object()
 _PARSER_SAID = (
     r"(?i)outputparser|could not parse|failed to parse|unable to parse|invalid json|"
     r"json ?decode ?error|expecting (?:value|property name|',' delimiter)|not valid json|"
@@ -51,11 +53,14 @@ def _refused(trace: Trace, failure: Failure) -> Signal | None:
     if error is None or run.kind in (RunKind.TOOL, RunKind.RETRIEVER, RunKind.LLM):
         return None
     hit = find(_PARSER_SAID, f"{error.type}: {error.message[:4_000]}")
-    model = model_before(trace, run)
-    if model is None or (hit is None and run.kind is not RunKind.PARSER):
+    model = model_behind(trace, run)
+    if model is None:
         return None
     call = next((m for m in view(trace).models if m.run.run_id == model.run_id), None)
     written = call.text if call else ""
+    if hit is None and run.kind is not RunKind.PARSER:
+        key = error.message.strip("'\"") if error.type.endswith("KeyError") else ""
+        return _lacking(failure, model, call, key) if call and key else None
     return Signal(
         detector="unparsable_output",
         title=f"{(run.name or 'The parser')[:40]} could not parse the model's answer",
@@ -71,7 +76,45 @@ def _refused(trace: Trace, failure: Failure) -> Signal | None:
         ),
         likelihood=Likelihood.CERTAIN if failure.is_fatal else Likelihood.POSSIBLE,
         root_cause=RootCause.MODEL,
-        facts={"format": "json" if "json" in failure.text else None, "parser": run.name},
+        facts={
+            "format": "json" if "json" in failure.text else None,
+            "parser": run.name,
+            "error_type": error.type,
+            "message": error.message[:500],
+            **frame(error.stack),
+        },
+    )
+
+
+def _lacking(failure: Failure, model: Run, call: ModelCall, key: str) -> Signal | None:
+    """A signal for an object that lacks a key the program read from it."""
+    error, run = failure.origin.error, failure.origin
+    bodies = [body for body in map(_parsed, _bodies(call.text.strip())) if isinstance(body, dict)]
+    if error is None or not bodies or any(key in body for body in bodies):
+        return None
+    return Signal(
+        detector="unparsable_output",
+        title=f"The model's answer lacks “{key[:40]}”, which the program reads",
+        explanation=(
+            f"{run.name or 'The program'} read “{key[:80]}” from the object that "
+            f"{model.name or 'the model'} wrote, and it is not in there."
+        ),
+        cause_run_id=model.run_id,
+        symptom_run_id=run.run_id,
+        evidence=(
+            *evidence(run, first_line(error.message), error.type),
+            *evidence(model, call.text[:120], first_line(call.text)),
+        ),
+        likelihood=Likelihood.CERTAIN if failure.is_fatal else Likelihood.POSSIBLE,
+        root_cause=RootCause.PROMPT,
+        facts={
+            "format": "json",
+            "parser": None,
+            "missing_key": key[:200],
+            "error_type": error.type,
+            "message": error.message[:500],
+            **frame(error.stack),
+        },
     )
 
 
@@ -138,11 +181,15 @@ def _bodies(text: str) -> Iterator[str]:
 
 
 def _parses(text: str) -> bool:
+    return _parsed(text) is not _NO_JSON
+
+
+def _parsed(text: str) -> Json:
+    """The value a text is the JSON of; `_NO_JSON` when it is none."""
     try:
-        json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError):
-        return False
-    return True
+        return _NO_JSON
 
 
 def _wrote(answer: str, prompt: str = "Respond only with JSON.", **fields: Json) -> Trace:
@@ -150,7 +197,15 @@ def _wrote(answer: str, prompt: str = "Respond only with JSON.", **fields: Json)
     return samples.trace(samples.model("write", given, answer, **fields), output=answer)
 
 
-def _parsed(answer: str) -> Trace:
+def _program(answer: str, kind: str, message: str) -> Trace:
+    """A program that asks a model itself and fails on its answer."""
+    read = Run(samples.uid("read"), "", "read", RunKind.CHAIN)
+    broken = samples.failed(read, kind, message)
+    asked = samples.model("write", [samples.user("Who signed?")], answer)
+    return samples.trace(broken, replace(asked, parent_id=broken.run_id), error=broken.error)
+
+
+def _refused_by_parser(answer: str) -> Trace:
     parser = Run(samples.uid("parse"), "", "JsonOutputParser", RunKind.PARSER)
     broken = samples.failed(parser, "OutputParserException", "Invalid json output: Well, Ann")
     written = samples.model("write", [samples.user("Who signed?")], answer)
@@ -163,10 +218,15 @@ CLEAN = [
     _wrote('```json\n{"name": "Ann"}', params={"stop": ["```"]}),
     _wrote('{"name": "Ann"', params={"stop": "}"}),
     _wrote("Ann signed.", prompt="You may use the JSON below."),
+    _program('{"name": "Ann"}', "KeyError", "'name'"),
+    _program("Ann.", "KeyError", "'name'"),
 ]
 FAILING = [
     (_wrote("Ann signed it."), [samples.uid("write")]),
     (_wrote("Ann", prompt="", params={"response_format": {"type": "json_object"}}),
      [samples.uid("write")]),
-    (_parsed("Well, Ann"), [samples.uid("write")]),
+    (_refused_by_parser("Well, Ann"), [samples.uid("write")]),
+    (_program("Ann.", "json.decoder.JSONDecodeError", "Expecting value: line 1"),
+     [samples.uid("write")]),
+    (_program('{"who": "Ann"}', "KeyError", "'name'"), [samples.uid("write")]),
 ]  # fmt: skip

@@ -136,6 +136,8 @@ def _patient(source: str, statement: ast.stmt, opening: str, closing: str) -> li
 
 
 def _is_parse_error(case: Case) -> bool:
+    if case.finding.facts.get("missing_key"):
+        return False
     category = case.finding.category
     return category == "unparsable_output" or any(_ends_with(case, one) for one in PARSE_ERRORS)
 
@@ -178,5 +180,5 @@ def _keys_read(function: ast.AST, key: str) -> list[str]:
 
 RECIPES: dict[str, tuple[Recipe, ...]] = {
     "exception": (ask_for_keys, ask_for_bare_json, force_json, parse_patiently),
-    "unparsable_output": (force_json, parse_patiently),
+    "unparsable_output": (ask_for_keys, force_json, parse_patiently),
 }

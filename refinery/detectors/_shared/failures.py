@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from refinery.model.trace import Run, RunKind, RunStatus, Trace
+from refinery.model.trace import Json, Run, RunKind, RunStatus, Trace
 
 NOT_FAILURES = (
     "GraphInterrupt",
@@ -15,6 +15,7 @@ NOT_FAILURES = (
     "GraphBubbleUp",
 )
 """Errors that steer a graph or end a stream; they are no failures."""
+_LIBRARIES = ("site-packages", "dist-packages", "/lib/python", "<frozen", "<string>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +82,36 @@ def model_before(trace: Trace, run: Run) -> Run | None:
         if other.kind is RunKind.LLM:
             found = other
     return None
+
+
+def model_behind(trace: Trace, run: Run) -> Run | None:
+    """The model run whose answer a failing run worked on, when it may have asked the model itself.
+
+    Its own last one that was answered, else the nearest one before it.
+    """
+    below, own = {run.run_id}, None
+    for other in trace.runs:
+        if other.parent_id in below:
+            below.add(other.run_id)
+            if other.kind is RunKind.LLM and other.error is None:
+                own = other
+    return own or model_before(trace, run)
+
+
+def frame(stack: str) -> dict[str, Json]:
+    """The deepest frame of a traceback outside installed libraries."""
+    found: dict[str, Json] = {}
+    for line in stack[-50_000:].splitlines():
+        text = line.strip()
+        if not text.startswith('File "') or any(part in text for part in _LIBRARIES):
+            continue
+        file, _, rest = text[6:].partition('", line ')
+        number, _, function = rest.partition(", in ")
+        if number.isascii() and number.isdigit():
+            found = {
+                "file": file,
+                "line": int(number[:9]),
+                "function": function,
+                "frame_line": text,
+            }
+    return found
