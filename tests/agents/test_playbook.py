@@ -171,9 +171,10 @@ def test_hypotheses_are_numbered_by_confidence_and_doubles_are_dropped(repositor
 
     found = playbook.propose(twice, trace({"documents": DOCUMENTS}), repository)
 
-    assert [h.hypothesis_id for h in found] == ["H1", "H2"]
-    assert [h.strategy for h in found] == ["retrieval", "prompt"]
-    assert found[0].confidence > found[1].confidence
+    assert [h.hypothesis_id for h in found] == ["H1", "H2", "H3"]
+    assert found[2].edits == (*found[0].edits, *found[1].edits)
+    assert [h.strategy for h in found[:2]] == ["retrieval", "prompt"]
+    assert found[0].confidence > found[1].confidence > found[2].confidence
 
 
 def test_guide_passages_are_cited_by_topic(repository: Path) -> None:

@@ -66,6 +66,17 @@ def test_the_place_where_a_wanted_text_is_lost(
     ]
 
 
+def test_a_wanted_number_is_not_found_inside_other_numbers_and_identifiers() -> None:
+    given = "Since 2026 (request 20a1b2c3-1111-4222-8333-944445555620). Where?"
+    failing = trace(question="Where?", found=[], given=given, said="No idea.", answer="No idea.")
+
+    found = with_missed(diagnose(failing), failing, ["contains@answer:20"])
+
+    assert [one.facts["lost"] for one in found.findings if "lost" in one.facts] == [
+        "not retrieved"
+    ]
+
+
 def test_nothing_is_added_when_the_checks_hold() -> None:
     good = trace(question="Where?", found=[], given="?", said="Odda.", answer={"answer": "Odda"})
     found = diagnose(good)

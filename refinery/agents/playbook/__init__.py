@@ -14,6 +14,8 @@ from refinery.model.failure import Finding, Likelihood, SourceLocation
 from refinery.model.patch import Edit, Hypothesis
 from refinery.model.trace import Run, Trace
 
+BOTH = 0.5
+"""How likely two changes are needed, as a share of the less likely one; chosen by us."""
 MOST = 5
 """Hypotheses kept for one diagnosis (DESIGN 7: three to five)."""
 
@@ -103,6 +105,7 @@ def propose(
             scored.append((draft.fitness * finding.confidence, finding, draft))
     scored.sort(key=lambda item: -item[0])
     chosen = _varied(_without_doubles(scored))
+    chosen += _together(chosen)
     return [
         replace(_hypothesis(score, finding, draft, cite), hypothesis_id=f"H{number}")
         for number, (score, finding, draft) in enumerate(chosen, start=1)
@@ -160,6 +163,33 @@ def _varied(scored: list[_Scored]) -> list[_Scored]:
     rest = [item for item in scored if not any(item is first for first in firsts.values())]
     kept = [*list(firsts.values())[:MOST], *rest][:MOST]
     return sorted(kept, key=lambda item: -item[0])
+
+
+def _together(chosen: Sequence[_Scored]) -> list[_Scored]:
+    """The best hypothesis with the best of another kind in another file, as one patch.
+
+    One fault may need both: a tool that says what went wrong, and a prompt that heeds it. What is
+    not needed is dropped after the trial. Empty when there is no such pair, or no room.
+    """
+    if not chosen or len(chosen) >= MOST:
+        return []
+    score, finding, first = chosen[0]
+    files = {edit.path for edit in first.edits}
+    for other_score, _, second in chosen[1:]:
+        is_apart = files.isdisjoint(edit.path for edit in second.edits)
+        if is_apart and second.strategy != first.strategy:
+            title = f"{first.title}; {second.title[:1].lower()}{second.title[1:]}"
+            both = replace(
+                first,
+                title=title,
+                rationale=f"Neither may suffice alone. {first.rationale} {second.rationale}",
+                edits=(*first.edits, *second.edits),
+                before=first.before or second.before,
+                after=first.after or second.after,
+                risks=(*first.risks, *second.risks),
+            )
+            return [(min(score, other_score) * BOTH, finding, both)]
+    return []
 
 
 def _hypothesis(

@@ -13,7 +13,7 @@ from refinery.detectors import observe
 from refinery.errors import InputError
 from refinery.model.failure import Diagnosis, Evidence, Finding, Likelihood, RootCause
 from refinery.model.messages import answer_text
-from refinery.model.trace import Run, RunKind, RunStatus, Trace
+from refinery.model.trace import Json, Run, RunKind, RunStatus, Trace
 from refinery.model.verdict import Check, ReplayResult
 from refinery.model.walk import of_kind, strings
 from refinery.replay.checks import evaluate, field_of, parse
@@ -25,6 +25,8 @@ _FORMS = ("language", "not_language", "max_words", "max_chars", "json_schema", "
 _LEAST = 2
 """Characters a wanted text has at least; less occurs by chance."""
 _QUOTE = 160
+_MADE_UP = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22,}\b|\b[0-9a-f]{24,}\b")
+"""Identifiers made by machines, which hold any short number by chance."""
 
 _SAID = {
     "not retrieved": "What the right answer needs was never found for the model.",
@@ -92,9 +94,18 @@ def with_missed(found: Diagnosis, trace: Trace, checks: Sequence[str]) -> Diagno
             "check": missed.check.kind,
             "wanted": missed.check.value[:500],
             "temperature": _heat(missed),
+            **_tool_of(found, missed),
         },
     )
     return _ranked(found, [*(found.findings if sure else ()), finding], None)
+
+
+def _tool_of(found: Diagnosis, missed: _Missed) -> dict[str, Json]:
+    """The tool that gave nothing before the answer, when what was wanted was never found."""
+    silent = next((one for one in found.findings if one.category == "empty_result_ignored"), None)
+    if silent is None or missed.lost not in ("not retrieved", "made up"):
+        return {}
+    return {name: silent.facts.get(name) for name in ("tool", "result")}
 
 
 def _heat(missed: _Missed) -> float | None:
@@ -204,4 +215,13 @@ def _numbers(value: object) -> Iterator[str]:
 
 
 def _holds(texts: Iterable[str], wanted: Sequence[str]) -> bool:
-    return any(one in _normal(text) for text in texts for one in wanted)
+    patterns = [_pattern(one) for one in wanted]
+    plain = (_MADE_UP.sub(" ", _normal(text)) for text in texts)
+    return any(pattern.search(text) for text in plain for pattern in patterns)
+
+
+def _pattern(wanted: str) -> re.Pattern[str]:
+    """A wanted text, its numbers whole: 20 does not stand in 2026."""
+    before = r"(?<![0-9])" if wanted[0].isdigit() else ""
+    after = r"(?![0-9])" if wanted[-1].isdigit() else ""
+    return re.compile(before + re.escape(wanted) + after)
