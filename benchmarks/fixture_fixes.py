@@ -72,6 +72,8 @@ class Fixture:
     file: str
     line: int
     inputs: tuple[Given, ...]
+    also: tuple[tuple[str, int], ...] = ()
+    """Other places of the same fault: a fix made there is proven as well."""
 
     def of(self, group: str) -> list[Given]:
         """The inputs of a group, in order."""
@@ -130,6 +132,7 @@ def read(folder: Path) -> Fixture:
         told["file"],
         told["line"],
         inputs,
+        tuple((file, line) for file, line in told.get("also", ())),
     )
 
 
@@ -256,10 +259,10 @@ def _read_places(row: Row, fixture: Fixture, findings: Sequence[Finding]) -> Non
     row.category = findings[0].category if findings else "none"
     best = findings[0].source if findings else None
     row.place = f"{best.file}:{best.line_start}-{best.line_end}" if best else ""
-    row.file_first = best is not None and best.file == fixture.file
+    row.file_first = best is not None and _is_file(best, fixture)
     row.line_first = best is not None and _is_line(best, fixture)
     places = [place for finding in findings[:3] for place in _places(finding)]
-    row.file_any = any(place.file == fixture.file for place in places)
+    row.file_any = any(_is_file(place, fixture) for place in places)
     row.line_any = any(_is_line(place, fixture) for place in places)
 
 
@@ -287,8 +290,18 @@ def _places(finding: Finding) -> list[SourceLocation]:
 
 def _is_line(place: SourceLocation, fixture: Fixture) -> bool:
     is_narrow = place.line_end - place.line_start < WIDEST
-    is_around = place.line_start <= fixture.line <= place.line_end
-    return place.file == fixture.file and is_around and is_narrow
+    return is_narrow and any(
+        place.file == file and place.line_start <= line <= place.line_end
+        for file, line in _places_of(fixture)
+    )
+
+
+def _is_file(place: SourceLocation, fixture: Fixture) -> bool:
+    return any(place.file == file for file, _ in _places_of(fixture))
+
+
+def _places_of(fixture: Fixture) -> list[tuple[str, int]]:
+    return [(fixture.file, fixture.line), *fixture.also]
 
 
 def _hold_out(row: Row, fixture: Fixture, outcome: FixOutcome, folder: Path) -> None:

@@ -22,26 +22,32 @@ _FACTORS = {
 }
 
 
-def arguments_for(schema: Json, question: str) -> dict[str, Json]:
-    """Arguments of a call, each from what its name, type and description ask for."""
+def arguments_for(schema: Json, question: str, about_tool: str = "") -> dict[str, Json]:
+    """Arguments of a call, each from what its name, type and description ask for.
+
+    The tool's own description says of which form and unit they are as well.
+    """
     properties = schema.get("properties", {}) if isinstance(schema, Mapping) else {}
     required = schema.get("required", list(properties)) if isinstance(schema, Mapping) else []
     found: dict[str, Json] = {}
     for name, about in properties.items():
-        value = _value(str(name), about if isinstance(about, Mapping) else {}, question)
+        told = about if isinstance(about, Mapping) else {}
+        value = _value((str(name), about_tool), told, question)
         if value is not None and (name in required or value != question):
             found[str(name)] = value
     return found
 
 
-def _value(name: str, about: Mapping[str, Json], question: str) -> Json:
+def _value(named: tuple[str, str], about: Mapping[str, Json], question: str) -> Json:
+    name, about_tool = named
     words = f"{name} {about.get('description', '')}".lower()
+    all_words = f"{words} {about_tool.lower()}"
     if isinstance(about.get("enum"), list):
         return _chosen(about["enum"], question)
     if about.get("type") in ("number", "integer"):
-        return _number(words, question, whole=about["type"] == "integer")
+        return _number(all_words, question, whole=about["type"] == "integer")
     if "date" in words or "day" in words:
-        return _date(words, question)
+        return _date(all_words, question)
     if re.search(r"\b\w*_?(?:id|code|number|reference)\b", words) and (
         code := _CODE.search(question)
     ):

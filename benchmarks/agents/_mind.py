@@ -142,7 +142,8 @@ def _call(asked: Asked, policy: Policy) -> ToolCall | None:
         return None
     schema = chosen.get("parameters", chosen.get("input_schema", {}))
     number = len([m for m in asked.messages if m.role == "tool"]) + 1
-    return ToolCall(str(chosen["name"]), arguments_for(schema, asked.question), f"call_{number}")
+    arguments = arguments_for(schema, asked.question, str(chosen.get("description", "")))
+    return ToolCall(str(chosen["name"]), arguments, f"call_{number}")
 
 
 def _is_useful(question: str, result: str) -> bool:

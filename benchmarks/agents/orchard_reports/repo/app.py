@@ -6,9 +6,9 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_openai import ChatOpenAI
 
 TEXTS = yaml.safe_load((Path(__file__).parent / "texts.yaml").read_text())
-NOTES = """[1] Apples cost 3 euros a kilo (Wie viel kosten die das Äpfel).
-[2] The orchard opens at nine (Wann öffnet der Obstgarten).
-[3] Plums are ripe in August (Wann sind die Pflaumen reif)."""
+NOTES = """[1] A kilo of Gala costs 3 euros.
+[2] The Hofladen Tegel opens at nine.
+[3] Plums of the kind Mirabelle are ripe in August."""
 
 prompt = ChatPromptTemplate.from_messages(
     [("system", TEXTS["orchard"]["voice"]), ("user", "{question}")]
