@@ -192,9 +192,16 @@ class Environment:
 
     def flush(self) -> None:
         """Write what the system still holds in memory to the disk, where commits do not."""
-        if self._durability == PROCESS:
-            with self._held():
-                self._env.sync(True)
+        if self._durability != PROCESS:
+            return
+        with self._held():
+            self._users += 1  # so that it stays open; writers need not wait for the disk
+            environment = self._env
+        try:
+            with _explained(self.folder):
+                environment.sync(True)
+        finally:
+            self.release()
 
     def map_bytes(self) -> int:
         """Size of the map in this process."""
