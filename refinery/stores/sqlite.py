@@ -38,7 +38,7 @@ from refinery.stores._shared import (
 from refinery.stores._shared import (
     feedback as judged,
 )
-from refinery.stores._shared.connections import Connection
+from refinery.stores._shared.connections import Connection, Readers
 
 _log = logging.getLogger("refinery.stores")
 
@@ -74,7 +74,7 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self._writer = Connection(self.path, schema.connect(self.path))
-        self._reader = Connection(self.path)
+        self._reader = Readers(self.path)
 
     def __enter__(self) -> "SqliteStore":
         return self

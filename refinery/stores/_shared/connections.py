@@ -1,4 +1,4 @@
-"""A connection to the SQLite store's file that several threads, and forked children, may share."""
+"""Connections to the SQLite store's file that several threads, and forked children, may share."""
 
 import os
 import sqlite3
@@ -57,3 +57,48 @@ class Connection:
                 self._connection.close()
             self._connection = None
             self._is_closed = True
+
+
+READERS = 4
+"""Connections that read side by side: a slow search must not hold up the others."""
+
+_LEFT: list[list[Connection]] = []
+"""Connections a forked child does not use: they must not be closed there."""
+
+
+class Readers:
+    """Several connections, each opened when as many threads read at once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._start_anew()
+
+    def _start_anew(self) -> None:
+        self._process = os.getpid()
+        self._all = [Connection(self._path) for _ in range(READERS)]
+        self._free = list(self._all)
+        self._places = threading.Semaphore(READERS)
+
+    @contextmanager
+    def use(self) -> Iterator[sqlite3.Connection]:
+        """A connection, held by this thread; errors of SQLite come out explained.
+
+        Raises:
+            StoreError: it is closed, or SQLite cannot do what is asked.
+        """
+        if self._process != os.getpid():  # other threads of the parent may have held some
+            _LEFT.append(self._all)
+            self._start_anew()
+        places, free = self._places, self._free
+        with places:
+            chosen = free.pop()  # the one used last, whose pages are in its memory
+            try:
+                with chosen.use() as connection:
+                    yield connection
+            finally:
+                free.append(chosen)
+
+    def close(self) -> None:
+        """Release them; closing twice is harmless."""
+        for one in self._all:
+            one.close()
