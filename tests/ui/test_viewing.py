@@ -270,6 +270,28 @@ def test_search_inside_a_trace_goes_from_hit_to_hit(served: Served, open_page: O
     assert "run=support-1%2Ffind" in seen.page.url
 
 
+def test_findings_of_a_diagnosis_mark_and_link_cause_and_symptom(
+    served: Served, open_page: Opening
+) -> None:
+    with httpx.Client(base_url=served.url, headers=served.headers()) as client:
+        order = {"kind": "diagnose", "trace_id": "lookup", "options": {}}
+        job = client.post("/refinery/v1/jobs", json=order).json()["job_id"]
+        stream = client.get(f"/refinery/v1/jobs/{job}/events", timeout=60)
+    assert '"done"' in stream.text
+
+    seen = open_page(served, "/ui/traces/lookup")
+    findings = seen.page.get_by_role("region", name="Findings")
+    rows = seen.page.get_by_role("treegrid").locator(".tree-row")
+    expect(findings).to_contain_text("find_order failed")
+    expect(rows.nth(0)).to_contain_text("symptom F1")
+    expect(rows.nth(2)).to_contain_text("cause F1")
+    expect(seen.page.locator(".thread")).to_have_count(1)
+    seen.shoot("findings")
+    findings.get_by_role("button", name="Cause: find_order").click()
+    expect(rows.nth(2)).to_have_attribute("aria-selected", "true")
+    assert axe(seen.page) == []
+
+
 def test_a_copied_link_leads_to_the_run(served: Served, open_page: Opening) -> None:
     seen = open_page(served, "/ui/traces/support-1?run=support-1%2Forder")
     seen.page.get_by_role("button", name="Copy link").click()
