@@ -62,7 +62,7 @@ export function SideBySide({ before, after, beforeLabel = "Before", afterLabel =
   </div>`;
 }
 
-const cell = (entry, kind) => (entry === null ? "side-none" : entry.kind === "same" ? "" : `side-${kind}`);
+const cell = (entry, kind) => (entry === null ? "side-none" : entry.kind === "same" ? "side-same" : `side-${kind}`);
 
 function side(mine, other, what) {
   if (mine === null) return html`<span class="visually-hidden">nothing</span>`;
