@@ -38,7 +38,7 @@ NARROW = (390, 844)
 """A common telephone, in CSS pixels."""
 PATIENCE_MS = 30_000
 """Longest wait for an element; a machine shared with other suites is slow."""
-WORK_MS = 150_000
+WORK_MS = 300_000
 """Longest wait for the result of a job, which starts processes of its own."""
 
 # Read before the tests' isolation hides REFINERY_* variables.

@@ -39,9 +39,9 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Seen]]:
         yield lambda *args, **more: stack.enter_context(opening(*args, **more))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What every test has by itself, for what the tests of a module share: a home, no keys."""
+    """What every test has by itself, for what the tests share: a home, no keys."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(FOREIGN)]:
             patch.delenv(name)
@@ -51,14 +51,14 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def shop(own_home: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """A recorded shop assistant, shared by the tests of a module."""
+    """A recorded shop assistant, shared by the tests of this folder; they delete nothing of it."""
     with recorded_shop(tmp_path_factory.mktemp("shop")) as found:
         yield found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def served_shop(shop: Shop) -> Iterator[Served]:
     """`refinery serve` in the shop's repository, with its model."""
     with serving(shop.root, env=shop.env) as served:

@@ -70,7 +70,7 @@ def test_a_cause_is_shown_with_the_words_that_prove_it(
     seen.shoot("diagnosis-step")
 
 
-@pytest.mark.timeout(500)  # two trials, one after the other
+@pytest.mark.timeout(1200)  # two trials, perhaps on a busy machine
 def test_a_fix_is_approved_committed_verified_rolled_back_and_done_again(
     shop: Shop, served_shop: Served, open_page: Callable[..., Seen]
 ) -> None:
@@ -152,7 +152,7 @@ def do_again(page: Page) -> None:
     expect(page.get_by_role("button", name="Roll back …")).to_be_visible()
 
 
-@pytest.mark.timeout(500)  # two trials, one after the other
+@pytest.mark.timeout(1200)  # two trials, perhaps on a busy machine
 def test_a_patch_is_edited_and_rejected_and_nothing_is_committed(
     shop: Shop, served_shop: Served, open_page: Callable[..., Seen]
 ) -> None:
@@ -160,7 +160,7 @@ def test_a_patch_is_edited_and_rejected_and_nothing_is_committed(
     page = seen.page
     before = commits(shop)
     look_for_a_fix(page)
-    proposed = edit(page, lambda diff: diff.replace("a/app.py", "a/none.py"))
+    proposed = edit(page, lambda diff: diff.replace("app.py", "none.py"))
     expect(page.get_by_role("alert").first).to_be_visible(timeout=WORK_MS)
     expect(page.get_by_role("button", name="Approve and commit")).to_be_enabled()
     seen.shoot("fix-edit-refused")

@@ -7,7 +7,9 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from refinery.workflows.wiring import open_workspace
 from tests.kits.browser import WORK_MS, Seen, Served, axe
+from tests.kits.traces import sample
 from tests.ui.shop import NEVER, NEWEST, Shop
 
 pytestmark = pytest.mark.slow
@@ -159,9 +161,12 @@ def test_a_trace_deleted_while_open_is_said_to_be_gone(
 ) -> None:
     page = seen.page
     seen.expect("404")
-    seen.goto(f"/ui/whatif/{shop.passing}")
+    workspace = open_workspace(shop.root)
+    workspace.store.write_runs(sample("gone").runs, source="test")
+    workspace.store.close()
+    seen.goto("/ui/whatif/gone")
     expect(page.get_by_role("button", name="Try it")).to_be_enabled()
-    address = f"{served_shop.url}/refinery/v1/traces/{shop.passing}"
+    address = f"{served_shop.url}/refinery/v1/traces/gone"
     assert httpx.delete(address, headers=served_shop.headers()).status_code < 300
 
     page.get_by_role("button", name="Replay as recorded").click()
