@@ -29,7 +29,7 @@ from refinery import plugins
 from refinery.model.trace import Run, RunKind, RunStatus
 from refinery.search import fusion, searching, text
 from refinery.search.filling import Floats
-from refinery.search.index import Index
+from refinery.search.index import Index, Point
 from refinery.search.query import Query
 from refinery.stores.sqlite import SqliteStore
 
@@ -164,7 +164,7 @@ def _copies(folder: Path, index: Index) -> tuple[Floats, list[str], Any]:
     return vectors, names, raw
 
 
-Ask = Callable[[str, Floats, random.Random], list[str]]
+Ask = Callable[[Point, random.Random], list[str]]
 
 
 def _frame(chance: random.Random) -> tuple[str, int, int]:
@@ -179,14 +179,14 @@ class Ways:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
 
-    def ours_frame(self, _: str, __: Floats, chance: random.Random) -> list[str]:
+    def ours_frame(self, _: Point, chance: random.Random) -> list[str]:
         """Time frame and user, verbatim."""
         user, since, until = _frame(chance)
         query = Query(user=user, since_ns=since, until_ns=until, limit=1_000)
         found = searching.timeframe(self._ground.store, query)
         return [one.trace.trace_id for one in found.moments]
 
-    def plain_frame(self, _: str, __: Floats, chance: random.Random) -> list[str]:
+    def plain_frame(self, _: Point, chance: random.Random) -> list[str]:
         """The same from a plain table."""
         user, since, until = _frame(chance)
         sql = (
@@ -194,61 +194,63 @@ class Ways:
         )
         return [row[0] for row in self._ground.plain.execute(sql, (user, since, until))]
 
-    def ours_text(self, words: str, _: Floats, __: random.Random) -> list[str]:
+    def ours_text(self, point: Point, _: random.Random) -> list[str]:
         """Words, ranked."""
-        found = text.ranked(self._ground.store, Query(text=words), CUT)
+        found = text.ranked(self._ground.store, Query(text=point.text), CUT)
         return [hit.trace.trace_id for hit in found]
 
-    def plain_text(self, words: str, _: Floats, __: random.Random) -> list[str]:
+    def plain_text(self, point: Point, _: random.Random) -> list[str]:
         """The same by FTS5."""
         sql = (
             "SELECT rows.id FROM words JOIN rows ON rows.number = words.rowid "
             "WHERE words MATCH ? ORDER BY rank LIMIT ?"
         )
-        asked = (" OR ".join(f'"{word}"' for word in words.split()), CUT)
+        asked = (" OR ".join(f'"{word}"' for word in point.text.split()), CUT)
         return [row[0] for row in self._ground.plain.execute(sql, asked)]
 
-    def ours_near(self, _: str, vector: Floats, __: random.Random) -> list[str]:
+    def ours_near(self, point: Point, _: random.Random) -> list[str]:
         """Meaning, through the index."""
-        return [name for name, _ in self._ground.index.nearest(vector, Query(), CUT)]
+        return [name for name, _ in self._ground.index.nearest(point, Query(), CUT)]
 
-    def exact_near(self, _: str, vector: Floats, __: random.Random) -> list[str]:
+    def exact_near(self, point: Point, _: random.Random) -> list[str]:
         """Meaning, every vector compared."""
-        return [name for name, _ in self._ground.index.nearest(vector, Query(), CUT, exact=True)]
+        return [name for name, _ in self._ground.index.nearest(point, Query(), CUT, exact=True)]
 
-    def user_near(self, _: str, vector: Floats, chance: random.Random) -> list[str]:
+    def user_near(self, point: Point, chance: random.Random) -> list[str]:
         """Meaning among the conversations of a user in eleven days."""
         user, since, until = _frame(chance)
         query = Query(user=user, since_ns=since - 10 * 86_400 * 10**9, until_ns=until)
-        return [name for name, _ in self._ground.index.nearest(vector, query, CUT)]
+        return [name for name, _ in self._ground.index.nearest(point, query, CUT)]
 
-    def scan_near(self, _: str, vector: Floats, __: random.Random) -> list[str]:
+    def scan_near(self, point: Point, _: random.Random) -> list[str]:
         """Meaning, by numpy over vectors in memory."""
         ground = self._ground
-        scores = ground.vectors @ vector
+        scores = ground.vectors @ point.vector
         best = np.argpartition(-scores, CUT)[:CUT]
         return [ground.names[n] for n in best[np.argsort(-scores[best])]]
 
-    def lance_near(self, _: str, vector: Floats, __: random.Random) -> list[str]:
+    def lance_near(self, point: Point, _: random.Random) -> list[str]:
         """Meaning, by LanceDB without an index."""
-        asked = self._ground.raw.search(vector).distance_type("dot").select(["id", "_distance"])
+        asked = (
+            self._ground.raw.search(point.vector).distance_type("dot").select(["id", "_distance"])
+        )
         return list(asked.limit(CUT).to_arrow()["id"].to_pylist())
 
-    def ours_fused(self, words: str, vector: Floats, _: random.Random) -> list[str]:
+    def ours_fused(self, point: Point, _: random.Random) -> list[str]:
         """Words and meaning, as `refinery search` fuses them."""
         ground, depth = self._ground, searching.DEPTH
-        found = text.ranked(ground.store, Query(text=words), depth)
+        found = text.ranked(ground.store, Query(text=point.text), depth)
         arms = {
             "text": [hit.trace.trace_id for hit in found],
-            "meaning": [name for name, _ in ground.index.nearest(vector, Query(), depth)],
+            "meaning": [name for name, _ in ground.index.nearest(point, Query(), depth)],
         }
         return [name for name, _ in fusion.fuse(arms, fusion.HASHED_WEIGHTS)][:CUT]
 
-    def plain_fused(self, words: str, vector: Floats, chance: random.Random) -> list[str]:
+    def plain_fused(self, point: Point, chance: random.Random) -> list[str]:
         """The first ten of FTS5 and of numpy, fused."""
         arms = {
-            "text": self.plain_text(words, vector, chance),
-            "meaning": self.scan_near(words, vector, chance),
+            "text": self.plain_text(point, chance),
+            "meaning": self.scan_near(point, chance),
         }
         return [name for name, _ in fusion.fuse(arms, fusion.HASHED_WEIGHTS)][:CUT]
 
@@ -278,7 +280,7 @@ def measure(ground: Ground, count: int) -> None:
     speaker = Speaker(2)
     speaker.topics = Speaker(1).topics
     asked = [speaker.say(3, 2) for _ in range(count)]
-    vectors = [ground.index.embed_one(words) for words in asked]
+    points = [ground.index.point(words) for words in asked]
     print(
         f"\n{count} questions, in turns; ms; ratios are ours to it; at last the share of its ten "
         "that the last line's has too"
@@ -288,12 +290,12 @@ def measure(ground: Ground, count: int) -> None:
         took: dict[str, list[float]] = {name: [] for name, _ in ways}
         spent: dict[str, list[float]] = {name: [] for name, _ in ways}
         agreed: dict[str, list[float]] = {name: [] for name, _ in ways}
-        for number, (words, vector) in enumerate(zip(asked, vectors, strict=True)):
-            assert vector is not None
+        for number, point in enumerate(points):
+            assert point is not None
             answers = {}
             for name, ask in ways:
                 began, cpu = time.perf_counter(), time.process_time()
-                answers[name] = ask(words, vector, random.Random(number))
+                answers[name] = ask(point, random.Random(number))
                 took[name].append(1e3 * (time.perf_counter() - began))
                 spent[name].append(1e3 * (time.process_time() - cpu))
             truth = set(answers[ways[-1][0]])

@@ -96,8 +96,8 @@ def ndcg(found: Sequence[str], relevant: Mapping[str, int]) -> float:
 def ranks(store: SqliteStore, index: Index, query: str) -> dict[str, list[str]]:
     """Trace ids by words and by meaning, best first."""
     asked = Query(text=query).checked()
-    vector = index.embed_one(query)
-    near = index.nearest(vector, asked, DEPTH) if vector is not None else []
+    point = index.point(query)
+    near = index.nearest(point, asked, DEPTH) if point else []
     return {
         "text": [hit.trace.trace_id for hit in text.ranked(store, asked, DEPTH)],
         "meaning": [trace for trace, _ in near],

@@ -8,7 +8,7 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from refinery.cli import guide_documents, output, perf_documents
+from refinery.cli import guide_documents, output, perf_documents, search_documents
 from refinery.errors import InputError
 from refinery.model.failure import Capability, Diagnosis
 from refinery.model.patch import Edit
@@ -491,6 +491,8 @@ class Stats(TypedDict):
     operations: Json
     lessons: Json
     calibration: Json
+    store: NotRequired[Json]
+    search: NotRequired[Json]
 
 
 class Added(TypedDict):
@@ -550,6 +552,7 @@ DOCUMENTS: dict[str, type] = {
     "stats": Stats,
     **guide_documents.DOCUMENTS,
     **perf_documents.DOCUMENTS,
+    **search_documents.DOCUMENTS,
     "mcp": Offered,
     "completion": Script,
     "error": Error,

@@ -2,7 +2,7 @@
 
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from refinery import clock
 from refinery.errors import InputError
 from refinery.ports import Embedder, Store, TraceFilter
-from refinery.search import filling
+from refinery.search import filling, hashed
 from refinery.search.filling import Filling, Parts, Progress, embed
+from refinery.search.fusion import least_similarity
+from refinery.search.interactions import embedded_text
 from refinery.search.lance import DamagedTablesError, Near, Tables
 from refinery.search.query import UNLIMITED, Query
 from refinery.search.register import FILE, About, DamagedRegisterError, Register, set_aside
@@ -35,6 +37,7 @@ more is filtered away."""
 _GROWTH = 0.2
 """Share of interactions outside the vector index at which it is made anew."""
 _SAMPLE = 60
+_TEXTS = ("asked", "answered", "error")
 _QUESTION_WORDS = 8
 """Words of a question the index is tried with, as many as people search with."""
 
@@ -60,6 +63,15 @@ class State:
     def is_other(self) -> bool:
         """Whether its vectors were made with another embedder than the settings name."""
         return self.embedder is not None and self.embedder != self.wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A text and its vector."""
+
+    text: str
+    vector: Floats
+    """(dimensions,) float32, unit length."""
 
 
 class OtherEmbedderError(Exception):
@@ -143,30 +155,32 @@ class Index:
         self._index_vectors(tables)
         return done
 
-    def embed_one(self, text: str) -> Floats | None:
-        """The vector of a text; None when the embedder finds nothing in it."""
+    def point(self, text: str) -> "Point | None":
+        """Where a text stands among the vectors; None when the embedder finds nothing in it."""
         vector: Floats = embed(self.embedder, [text])[0]
-        return vector if vector.any() else None
+        return Point(text, vector) if vector.any() else None
 
-    def vector_of(self, trace_id: str) -> Floats | None:
-        """The vector of an interaction; None when it is not in the index or has no words."""
+    def point_of(self, trace_id: str) -> "Point | None":
+        """Where an interaction stands; None when it is not in the index or has no words."""
         tables = self._opened()
         number = self._register.numbers([trace_id]).get(trace_id)
         if tables is None or number is None:
             return None
-        row = tables.rows([number], ["vector"]).get(number)
+        row = tables.rows([number], ["vector", *_TEXTS]).get(number)
         vector = np.asarray(row["vector"], dtype=np.float32) if row else None
-        return vector if vector is not None and vector.any() else None
+        if row is None or vector is None or not vector.any():
+            return None
+        return Point(_text(row), vector)
 
     def nearest(
-        self, vector: Floats, query: Query, limit: int, *, exact: bool = False
+        self, point: "Point", query: Query, limit: int, *, exact: bool = False
     ) -> list[tuple[str, float]]:
         """Trace ids and similarities of the nearest interactions that pass the filters.
 
         Those no nearer than chance are left out.
 
         Args:
-            vector: (dimensions,) float32, unit length.
+            point: what to be near to.
             query: its filters; its text and limit are not used.
             limit: most interactions.
             exact: compare with every vector, whatever an index could save.
@@ -175,7 +189,12 @@ class Index:
         if tables is None:
             return []
         probes = None if exact else self._probes(tables, query)
-        found: list[Near] = tables.nearest(vector, query, limit, probes)
+        found: list[Near] = tables.nearest(point.vector, query, limit, probes)
+        if self.embedder.name.startswith(hashed.PREFIX):
+            found = _compared(tables, point.text, found)
+        else:
+            least = least_similarity(self.embedder.dimensions)
+            found = [near for near in found if near.similarity >= least]
         traces = self._register.traces([near.number for near in found])
         return [(traces[near.number], near.similarity) for near in found if near.number in traces]
 
@@ -310,10 +329,23 @@ class Index:
                 yield np.asarray(row["vector"], dtype=np.float32)
                 continue
             words = (row["asked"] or "").split()[:_QUESTION_WORDS]
-            vector = self.embed_one(" ".join(words)) if words else None
-            if vector is not None:
-                yield vector
+            point = self.point(" ".join(words)) if words else None
+            if point is not None:
+                yield point.vector
 
 
 def _numbers(tables: Tables, vector: Floats, probes: int | None) -> list[int]:
     return [near.number for near in tables.nearest(vector, Query(), 10, probes)]
+
+
+def _compared(tables: Tables, text: str, found: Sequence[Near]) -> list[Near]:
+    """Candidates of hashed vectors by what they really share with a text, nearest first."""
+    rows = tables.rows([near.number for near in found], _TEXTS)
+    numbers = [near.number for near in found if near.number in rows]
+    shares = hashed.similarities(text, [_text(rows[number]) for number in numbers])
+    pairs = sorted(zip(shares, numbers, strict=True), key=lambda pair: (-pair[0], pair[1]))
+    return [Near(number, share) for share, number in pairs if share >= hashed.LEAST]
+
+
+def _text(row: Mapping[str, str | None]) -> str:
+    return embedded_text(*(row[name] or "" for name in _TEXTS))

@@ -39,8 +39,7 @@ class Interaction:
     @property
     def text(self) -> str:
         """What is embedded."""
-        parts = (_ends(self.asked), _ends(self.answered), _ends(self.error))
-        return "\n".join(part for part in parts if part)
+        return embedded_text(self.asked, self.answered, self.error)
 
     @property
     def text_hash(self) -> bytes:
@@ -64,6 +63,12 @@ class Cycle:
     reasoning: str
     context: str
     """Inputs, outputs and error as JSON, verbatim up to `MAX_CONTEXT`."""
+
+
+def embedded_text(asked: str, answered: str, error: str) -> str:
+    """What of an interaction is embedded."""
+    parts = (_ends(asked), _ends(answered), _ends(error))
+    return "\n".join(part for part in parts if part)
 
 
 def interaction_of(summary: TraceSummary, trace: Trace) -> Interaction | None:

@@ -23,8 +23,7 @@ from refinery.workflows import traces
 from refinery.workflows.wiring import Workspace
 
 if TYPE_CHECKING:
-    from refinery.search.filling import Floats
-    from refinery.search.index import Index, State
+    from refinery.search.index import Index, Point, State
 
 __all__ = ["Found", "Query", "Scope", "search", "sessions", "similar", "timeframe", "users"]
 
@@ -105,7 +104,7 @@ def search(
     meaning = _Meaning()
     if ways.by_meaning:
         ways = replace(ways, is_literal=ways.by_text and not by_text)
-        meaning = _near(workspace, asked, ways, lambda index: index.embed_one(asked.text))
+        meaning = _near(workspace, asked, ways, lambda index: index.point(asked.text))
     for trace_id in meaning.holding:
         if held := searching.find(workspace.store, trace_id, scope):
             by_text.append(text.TextHit(held[0], None))
@@ -140,11 +139,11 @@ def similar(
     if trace is None and not asked.text:
         raise InputError("there is nothing to compare with", hint="give a trace or a text")
 
-    def vector(index: "Index") -> "Floats | None":
-        kept = index.vector_of(trace.trace_id) if trace else None
-        return kept if kept is not None else index.embed_one(asked.text)
+    def point(index: "Index") -> "Point | None":
+        kept = index.point_of(trace.trace_id) if trace else None
+        return kept or index.point(asked.text)
 
-    meaning = _near(workspace, asked, ways, vector) if ways.by_meaning else _Meaning()
+    meaning = _near(workspace, asked, ways, point) if ways.by_meaning else _Meaning()
     by_text = []
     if not meaning.near and ways.by_text:
         told = replace(asked, text=" ".join(_telling(asked.text)))
@@ -248,7 +247,7 @@ class _Redacting:
 
 
 def _near(
-    workspace: Workspace, asked: Query, ways: Ways, vector: "Callable[[Index], Floats | None]"
+    workspace: Workspace, asked: Query, ways: Ways, place: "Callable[[Index], Point | None]"
 ) -> _Meaning:
     """What the index says, and what kept it from saying more."""
     found = _Meaning()
@@ -260,7 +259,7 @@ def _near(
     with open_index(workspace) as index:
         try:
             _fill(index, workspace, ways, found)
-            point = vector(index)
+            point = place(index)
             if point is not None:
                 found.near = index.nearest(point, asked, DEPTH, exact=ways.is_exact)
             if ways.is_literal:

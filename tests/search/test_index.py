@@ -28,9 +28,9 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 
 def nearest(index: Index, text: str, query: Query | None = None) -> list[str]:
-    vector = index.embed_one(text)
-    assert vector is not None
-    return [trace for trace, _ in index.nearest(vector, query or Query(), 10)]
+    point = index.point(text)
+    assert point is not None
+    return [trace for trace, _ in index.nearest(point, query or Query(), 10)]
 
 
 def held(index: Index) -> list[str]:
@@ -198,7 +198,7 @@ def test_vectors_of_two_embedders_are_never_mixed(store: SqliteStore, tmp_path: 
         for ask in (
             lambda: other.fill(store),
             lambda: nearest(other, "kettle"),
-            lambda: other.vector_of("kettle"),
+            lambda: other.point_of("kettle"),
         ):
             with pytest.raises(OtherEmbedderError, match="hash-64"):
                 ask()
@@ -237,10 +237,10 @@ def test_an_embedder_that_breaks_its_word_is_refused(store: SqliteStore, tmp_pat
 def test_vectors_without_a_value_are_near_nothing(store: SqliteStore, tmp_path: Path) -> None:
     with Index(tmp_path / "index", _NotANumber()) as index:
         index.fill(store)
-        assert index.embed_one("kettle") is None
-        vectors = [index.vector_of(trace) for trace in TRACES]
+        assert index.point("kettle") is None
+        points = [index.point_of(trace) for trace in TRACES]
 
-    assert sum(vector is None for vector in vectors) == 3
+    assert sum(point is None for point in points) == 3
 
 
 @pytest.mark.parametrize("pattern", ["*.lance", "*.manifest"])
@@ -326,10 +326,10 @@ def test_a_large_index_reaches_its_recall_floor(
         with Index(tmp_path / "index", Counting()) as index:
             index.fill(store)
             state = index.state()
-            vector = index.embed_one("kettle refund late")
-            assert vector is not None
-            quick = index.nearest(vector, Query(), 10)
-            exact = index.nearest(vector, Query(), 10, exact=True)
+            point = index.point("kettle refund late")
+            assert point is not None
+            quick = index.nearest(point, Query(), 10)
+            exact = index.nearest(point, Query(), 10, exact=True)
 
     assert state.recall is not None
     assert state.recall >= 0.95

@@ -1,4 +1,4 @@
-"""Show how well fixing goes: times, rates, cost, caches, guard, calibration."""
+"""Show how well fixing goes, and what the store and the search index hold."""
 
 from typing import TYPE_CHECKING
 
@@ -9,6 +9,8 @@ from refinery.cli import output
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from refinery.model.trace import Json
+    from refinery.search.index import State
     from refinery.workflows.stats import Calibration, Share, Stats
 
 EPILOG = """Examples:
@@ -21,17 +23,39 @@ SETTINGS = {"epilog": EPILOG}
 
 
 def command(ctx: typer.Context, json_output: output.JsonOption = False) -> None:
-    """Show how well fixing goes in this project.
+    """Show how well fixing goes in this project, and what its store and search index hold.
 
     Counts the sessions of `refinery fix` that came to an end, the changes in the ledger and the
     model calls. A rate stands with its count and its 95 % Wilson interval.
     """
     from refinery.model.codec import encode
-    from refinery.workflows import stats
+    from refinery.workflows import search, stats
     from refinery.workflows.wiring import open_workspace
 
-    found = stats.of(open_workspace(flags=ctx.obj))
-    output.emit(encode(found), json_output, lambda screen: _show(found, screen))
+    workspace = open_workspace(flags=ctx.obj)
+    found = stats.of(workspace)
+    kept, index = workspace.store.stats(), search.state(workspace)
+    document = {**encode(found), "store": encode(kept), "search": encode(index)}
+
+    def show(screen: "Console") -> None:
+        _show_kept(kept, index, screen)
+        _show(found, screen)
+
+    output.emit(document, json_output, show)
+
+
+def _show_kept(kept: "dict[str, Json]", index: "State | None", screen: "Console") -> None:
+    size = kept["size_bytes"] / 2**20
+    screen.print(f"store: {kept['traces']} traces, {kept['runs']} runs, {size:.1f} MB")
+    if index is None or index.embedder is None:
+        screen.print("search index: none yet; the first `refinery search` makes it")
+        return
+    other = f"; the settings name {index.wanted}" if index.is_other else ""
+    recall = "all are compared" if index.probes is None else f"recall {index.recall:.2f}"
+    screen.print(
+        f"search index: {index.interactions} conversations, embedder {index.embedder} "
+        f"({index.dimensions} dimensions), {recall}{other}"
+    )
 
 
 def _show(found: "Stats", screen: "Console") -> None:
