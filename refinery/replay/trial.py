@@ -23,7 +23,16 @@ from refinery.replay import arms as made
 from refinery.replay import chance, judging, scoring, sequential
 from refinery.replay.arms import Growing, Variant
 from refinery.replay.cases import Case, Planned, TrialRequest, plan
-from refinery.replay.judging import ASKED_AGAIN, NO_OP, PATCHED, UNPATCHED, Bar, Decided
+from refinery.replay.judging import (
+    ASKED_AGAIN,
+    FAILING,
+    NO_OP,
+    PATCHED,
+    UNPATCHED,
+    Bar,
+    Decided,
+    is_pass,
+)
 from refinery.replay.spending import Metered, spent_by
 
 MOODY_CONTROLS = 3
@@ -66,15 +75,20 @@ class Baseline:
         """The arms at the first look."""
         return tuple(self.upto(self.first, 1)) if not self.problem else ()
 
-    def upto(self, failing: int, passing: int, *, is_live: bool = False) -> list[Arm]:
+    def upto(
+        self, failing: int, passing: int, *, is_live: bool = False, is_hopeless: bool = False
+    ) -> list[Arm]:
         """The arms with so many replays of each case; the missing ones are run.
 
-        When a live model answers the patched arm, it is compared with the one asked again, and
-        the recorded replies need not be repeated more often.
+        A patched arm in which nothing passes is compared with the unpatched one alone: the others
+        can only cast doubt on a success. When a live model answers the patched arm, it is compared
+        with the one asked again, and the recorded replies need not be repeated more often.
         """
         assert self.unpatched is not None
         alone = self.first if is_live and self.asked_again else failing
         found = made.of(UNPATCHED, self.unpatched.upto(alone, passing))
+        if is_hopeless:
+            return found
         if self.no_op is not None:
             found += made.of(NO_OP, self.no_op.upto(self.first, 0))
         if is_live and self.asked_again is not None:
@@ -248,7 +262,8 @@ class _Progress:
         scored = tried.upto(repeats, passing)
         own = made.of(tried.variant.name, scored)
         is_live = any(chance.may_be_lucky(result) for arm in own for result in arm.results)
-        others = self.base.upto(repeats, passing, is_live=is_live)
+        helped = any(is_pass(r) for arm in own if arm.group == FAILING for r in arm.results)
+        others = self.base.upto(repeats, passing, is_live=is_live, is_hopeless=not helped)
         if self.request.patch is None:
             others = [arm for arm in others if arm.name != NO_OP]
         self.arms = (*others, *own)
