@@ -49,6 +49,8 @@ _IDENTIFIERS = (
     r"\b\w+\.(?:py|txt|toml|jinja|md)\b",
     r"[{}\[\]]\"|\":|\b\w+_\w+\b|[a-z]+:[a-z]+\(",
 )
+MOST_TRIED = 4
+"""Fixes an expert tries before an engineer is asked."""
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\r")
 
 
@@ -115,7 +117,7 @@ class Expert:
                 child.close()
                 seen.exit_code = child.exitstatus
                 return seen
-            page = page_of(screen)
+            page = page_of(seen.transcript)
             seen.asked.append(page)
             say(page)
             if cut and (cut.page, cut.number) == (page, seen.asked.count(page)):
@@ -143,6 +145,10 @@ def _next(waiting: dict[str, list[str]], page: str, screen: str, times: int) -> 
     texts = waiting.get(page)
     if page == "unfinished":
         return "yes"
+    if page == "proof" and "approve  " not in screen:
+        return "another" if "another  " in screen and times < MOST_TRIED else "engineer"
+    if page == "fix" and times > 1:
+        return str(times)
     assert texts, f"nobody has an answer to {page}:\n{screen[-1500:]}"
     return texts.pop(0) if len(texts) > 1 else texts[0]
 
