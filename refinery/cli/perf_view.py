@@ -290,7 +290,7 @@ def show_audited(audited: "Audited", screen: "Console") -> None:
     if not audited.audit.violations:
         screen.print(f"{len(audited.audit.components)} components, no limit is broken")
     for component in audited.audit.unknown:
-        output.note(f"{component.name}: {component.runs} runs are too few to say anything")
+        output.note(f"{component.name}: too few runs to say anything ({component.runs})")
     if audited.tests is not None:
         output.note(f"your tests {audited.tests.ending.value} in {audited.tests.duration_s:.1f} s")
 

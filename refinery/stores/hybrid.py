@@ -38,6 +38,7 @@ from refinery.stores._shared.analytics import Copy
 from refinery.stores._shared.hybrid_background import Background
 from refinery.stores._shared.hybrid_env import FULL, PROCESS
 from refinery.stores._shared.hybrid_records import Records
+from refinery.stores._shared.hybrid_sessions import Session
 
 T = TypeVar("T")
 _log = logging.getLogger("refinery.stores")
@@ -89,6 +90,22 @@ def open_session(
     """
     base = hybrid_sessions.new_session(folder, name)
     return HybridStore(base, auto_sync=auto_sync, durability=durability)
+
+
+def sessions(folder: Path) -> list[Session]:
+    """Sessions in a folder, oldest first; those of the archive are not among them."""
+    return hybrid_sessions.sessions(folder)
+
+
+def archive_sessions(folder: Path, before_ns: int) -> list[Session]:
+    """Move sessions that started before a moment to `archive/`, synced and compacted.
+
+    One that any process has open stays. Returns those moved.
+
+    Raises:
+        StoreError: one cannot be synced or moved; it is left where it was.
+    """
+    return hybrid_sessions.archive(folder, before_ns)
 
 
 def _choice(options: dict[str, str], name: str, allowed: tuple[str, str]) -> str:

@@ -1,8 +1,9 @@
 """The LMDB environment of the hybrid store: shared in a process, safe across forks, growing.
 
 LMDB wants one environment a path and process, no transaction while the map grows, and none across
-a fork: so all transactions of a process take turns under one lock, which forks wait for. Writers
-of different processes take turns by a lock file, because LMDB itself would wait without end.
+a fork: so writers of a process take turns under one lock, readers are counted, and growing and
+forking wait for both. Writers of different processes take turns by a lock file, because LMDB
+itself would wait without end.
 """
 
 import contextlib
@@ -23,6 +24,11 @@ from refinery.stores._shared import hybrid_pages
 from refinery.stores._shared.hybrid_keys import damaged
 
 T = TypeVar("T")
+
+
+class _ResizedError(Exception):
+    """The map is larger than this process knows."""
+
 
 DATABASES = (
     "meta",
@@ -70,6 +76,8 @@ class Environment:
         self._durability = durability
         self._max_map_bytes = max_map_bytes
         self._lock = threading.RLock()
+        self._is_idle = threading.Condition(self._lock)
+        self._readers = 0
         self._users = 0
         self._env: Any = None
         self._turn = -1
@@ -136,12 +144,35 @@ class Environment:
 
     @contextlib.contextmanager
     def _held(self) -> Iterator[None]:
+        """Keep other writers of this process out; readers go on."""
         with self._lock, _explained(self.folder):
-            if self._users <= 0:
-                raise StoreError(f"the hybrid store {self.folder} is closed", hint="open it again")
-            if self._process != os.getpid():
-                self._reopen_after_fork()
+            self._see_that_it_is_open()
             yield
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Keep the map as it is; others may read and write meanwhile."""
+        with self._lock, _explained(self.folder):
+            self._see_that_it_is_open()
+            self._readers += 1
+        try:
+            with _explained(self.folder):
+                yield
+        finally:
+            with self._lock:
+                self._readers -= 1
+                self._is_idle.notify_all()
+
+    def _see_that_it_is_open(self) -> None:
+        if self._users <= 0:
+            raise StoreError(f"the hybrid store {self.folder} is closed", hint="open it again")
+        if self._process != os.getpid():
+            self._reopen_after_fork()
+
+    def wait_for_readers(self) -> None:
+        """Wait until no transaction of this process reads; the lock must be held."""
+        while self._readers:
+            self._is_idle.wait()
 
     def _reopen_after_fork(self) -> None:
         self._process = os.getpid()
@@ -152,12 +183,13 @@ class Environment:
 
     def read(self, work: Callable[[Any], T]) -> T:
         """Do something with a read transaction: one moment of the store."""
-        with self._held():
-            while True:
-                try:
-                    with self._env.begin() as txn:
-                        return work(txn)
-                except lmdb.MapResizedError:  # another process has made it grow
+        while True:
+            try:
+                with self._reading(), self._env.begin() as txn:
+                    return work(txn)
+            except _ResizedError:  # another process has made the map grow
+                with self._held():
+                    self.wait_for_readers()
                     self._env.set_mapsize(0)
 
     def write(self, work: Callable[[Any], T]) -> T:
@@ -174,6 +206,7 @@ class Environment:
                         with self._env.begin(write=True) as txn:
                             return work(txn)
                     except lmdb.MapResizedError:
+                        self.wait_for_readers()
                         self._env.set_mapsize(0)
                     except lmdb.MapFullError:
                         self._grow()
@@ -188,6 +221,7 @@ class Environment:
                 f"{self._max_map_bytes} bytes",
                 hint="delete old traces, or raise max_map_mb in the store's URL",
             )
+        self.wait_for_readers()
         self._env.set_mapsize(min(size * 2, self._max_map_bytes))
 
     def flush(self) -> None:
@@ -230,6 +264,7 @@ class Environment:
         with self._lock:
             self._users -= 1
             if self._users == 0:
+                self.wait_for_readers()
                 self._end()
 
     def _end(self) -> None:
@@ -287,6 +322,8 @@ def _explained(folder: Path) -> Iterator[None]:
     """Turn what LMDB and the system raise inside into a `StoreError` that says what to do."""
     try:
         yield
+    except lmdb.MapResizedError as error:
+        raise _ResizedError from error
     except lmdb.DiskError as error:
         raise StoreError(
             f"the hybrid store {folder} cannot be written: {error}", hint="check the disk"
@@ -308,6 +345,7 @@ def _before_fork() -> None:
     _registry.acquire()
     for one in list(_all):
         one._lock.acquire()
+        one.wait_for_readers()
 
 
 def _after_fork() -> None:

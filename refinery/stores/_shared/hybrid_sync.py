@@ -5,6 +5,7 @@ DuckDB says it has come, is the log trimmed. A copy that is missing, of another 
 than the trimmed log is filled anew from the records themselves.
 """
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +17,11 @@ from refinery.stores._shared.hybrid_env import Environment
 from refinery.stores._shared.hybrid_feedback import to_feedback
 from refinery.stores._shared.hybrid_records import Records, read, write
 
-SLICE = 20_000
-"""Runs copied in one DuckDB transaction; bounds the memory a sync takes."""
+SLICE = 5_000
+"""Runs copied in one DuckDB transaction; bounds the memory a sync takes, and for how long whole
+columns are made while writers wait for the interpreter."""
+_TURN = 50
+"""Rows made before others may have the interpreter."""
 
 _TOKENS = 200
 """Syncs that may have been killed one after the other before the copy is filled anew."""
@@ -188,7 +192,9 @@ def _next(environment: Environment, through: int) -> _Slice | None:
 
 def _collect(records: Records, found: _Slice, table: str, numbers: list[int]) -> None:
     make = {"runs": _run_row, "traces": _trace_row, "feedback": _feedback_row}[table]
-    for number in numbers:
+    for at, number in enumerate(numbers):
+        if at % _TURN == 0:
+            time.sleep(0)
         row = make(records, number)
         if row is None:
             found.gone[table].append(number)
