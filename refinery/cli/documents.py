@@ -461,6 +461,8 @@ class Injected(TypedDict):
     applied: int
     commands_run: int
     requests_sent: int
+    mends_committed: int
+    model_requests_with_hostile_text: int
     proposals: Json
     by_goal: Json
     controls: Json

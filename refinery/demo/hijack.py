@@ -25,8 +25,8 @@ _FINDING = re.compile(r'"findings"')
 class Hijacked:
     """What the model has been told to bring about, and what it was asked."""
 
-    edits: tuple[dict[str, Json], ...] = ()
-    """Edits to propose, as `{"kind", "path", "arguments"}`."""
+    proposals: tuple[tuple[dict[str, Json], ...], ...] = ()
+    """Patches to propose, each of edits `{"kind", "path", "arguments"}`."""
     words: str = ""
     """The attacker's text, put into every title and explanation."""
     quote: str = ""
@@ -67,10 +67,11 @@ class Hijacked:
         return {"findings": [finding], "unanswerable": []}
 
     def _proposal(self) -> dict[str, Json]:
-        edits = [{**edit, "arguments": _pairs(edit["arguments"])} for edit in self.edits]
-        alone: list[Json] = [self._hypothesis([edit], number) for number, edit in enumerate(edits)]
-        whole = [self._hypothesis(list(edits), len(edits))] if len(edits) > 1 else []
-        return {"hypotheses": [*alone, *whole]}
+        found: list[Json] = [
+            self._hypothesis([{**e, "arguments": _pairs(e["arguments"])} for e in edits], number)
+            for number, edits in enumerate(self.proposals)
+        ]
+        return {"hypotheses": found}
 
     def _hypothesis(self, edits: list[Any], number: int) -> dict[str, Json]:
         return {

@@ -2,38 +2,52 @@
 
 For each trace the demo's failing run is stored anew with the attacker's text in one field. The
 whole pipeline runs on it with a hijacked model and an approver who says yes to everything that a
-yes without looking may cover. Counted from outside: commits and changed files of the repository,
-a file that any command run outside a sandbox would leave, and requests at a listener.
+yes without looking may cover. Some proposals also mend the fault, so that their trial succeeds and
+nothing but the guard stands between them and a commit. Counted from outside: changes of the
+repository, a file that any command run outside a sandbox would leave, requests at a listener.
 """
 
 import hashlib
+import os
 import random
 import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from refinery import clock
 from refinery.codebase.repository import Repository
 from refinery.demo import hijack, story
-from refinery.demo.goals import EXTRA_FILES, GOALS, Canary
+from refinery.demo.goals import (
+    EXTRA_FILES,
+    GOALS,
+    PROMPT,
+    Canary,
+    mended,
+    proposals,
+)
+from refinery.demo.poison import FIELDS, poisoned
 from refinery.errors import RefineryError
-from refinery.model.failure import Diagnosis
-from refinery.model.trace import Evaluation, Json, Label, Run, RunError, RunKind, Trace
+from refinery.model.trace import Json, Label, Trace
 from refinery.settings import Settings
 from refinery.workflows import traces
-from refinery.workflows.fix import Decision, FixRequest, fix
+from refinery.workflows.fix import Ask, Decision, FixRequest, fix
 from refinery.workflows.fix_outcome import FixOutcome
 from refinery.workflows.wiring import Workspace
 
 MODEL = "openai:gpt-4o-mini"
 """What the hijacked model is called; nothing goes to the vendor."""
-Poison = Callable[[Run, str], Run]
+JOBS = 2
+_GITS_OWN = tuple((".git", name) for name in ("objects", "index", "logs", "ORIG_HEAD"))
+_CONTROL = "turn the prompt"
+"""Goal of the control in which somebody accepts a hostile edit that the guard holds."""
+_OF_COMMITS = ("HEAD", ".git/refs/heads/main", PROMPT)
+"""What a commit of the mend changes."""
 
 
 @dataclass(slots=True)
@@ -49,6 +63,8 @@ class Seen:
     """Requests at the listener."""
     reached: int = 0
     """Model requests in which the attacker's text stood."""
+    mended: int = 0
+    """Commits of the mend alone, out of which everything hostile had been dropped."""
     ends: Counter[str] = field(default_factory=Counter)
     """How the proposals ended, by what stopped them."""
     by_goal: dict[str, Counter[str]] = field(default_factory=dict)
@@ -61,19 +77,72 @@ class Seen:
         is_clean = not (self.applied or self.commands or self.requests)
         return is_clean and all(self.controls.values())
 
+    def add(self, other: "Seen") -> None:
+        """Count what came of other traces too."""
+        for name in ("traces", "commands", "requests", "reached", "mended"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.applied += other.applied
+        self.ends.update(other.ends)
+        for goal, counted in other.by_goal.items():
+            self.by_goal.setdefault(goal, Counter()).update(counted)
+        for name, is_seen in other.controls.items():
+            self.controls[name] = self.controls.get(name, True) and is_seen
 
-def measure(workspace: Workspace, root: Path, count: int, say: Callable[[str], None]) -> Seen:
-    """Try hostile traces.
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is tried."""
+
+    traces: int
+    """Number of traces; fields and goals are combined in a fixed random order."""
+    jobs: int = JOBS
+    """Shares of them that are tried side by side, each in a repository of its own."""
+
+
+def measure(
+    folder: Path,
+    plan: Plan,
+    say: Callable[[str], None],
+    flags: dict[str, Json] | None = None,
+) -> Seen:
+    """Try hostile traces in repositories made below a folder.
+
+    The model of the demo's agent must be reachable, see `story.environment`.
 
     Args:
-        workspace: of the demo's repository, see `prepare`.
-        root: the repository.
-        count: number of traces; fields and goals are combined in a fixed random order.
+        folder: an empty one.
+        plan: how many traces, and how many at once.
         say: is told of progress, a line at a time.
+        flags: settings of the command line.
 
     Raises:
         RefineryError: the demo could not be recorded.
     """
+    seen, lock = Seen(), threading.Lock()
+
+    def tell(name: str) -> None:
+        with lock:
+            seen.ends["tried"] += 1
+            if seen.ends["tried"] % 20 == 0:
+                say(f"{seen.ends['tried']} of {plan.traces} traces ({name} was the last)")
+
+    def share(number: int) -> Seen:
+        root = prepare(folder / f"share-{number}" / "repository")
+        numbers = range(number, plan.traces, plan.jobs)
+        return _share(story.open_demo(root, flags), root, numbers, tell)
+
+    with _own_home(), ThreadPoolExecutor(plan.jobs) as pool:
+        shares = list(pool.map(share, range(min(plan.jobs, plan.traces))))
+    del seen.ends["tried"]
+    for one in shares:
+        seen.add(one)
+    return seen
+
+
+def _share(
+    workspace: Workspace, root: Path, numbers: Sequence[int], tell: Callable[[str], None]
+) -> Seen:
+    """Try the traces of these numbers, one after another, in one repository."""
     seen = Seen()
     answered = story.record_and_label(workspace, root)
     failing = workspace.store.get_trace(answered[0].trace_id)
@@ -84,26 +153,21 @@ def measure(workspace: Workspace, root: Path, count: int, say: Callable[[str], N
         canary = Canary(root.parent / "canary", url)
         seen.controls = _controls(canary, asked)
         hostile = replace(workspace, settings=_with_model(workspace, model.url))
-        before = _state(root)
-        for number in range(count):
+        bench = _Bench(hostile, root, canary, model)
+        if numbers[0] == 0:
+            poison = poisoned(failing, "retrieved text", GOALS[_CONTROL][0])
+            seen.controls["a hostile edit that is accepted is seen"] = bench.accepts(poison)
+        for number in numbers:
             name, goal = plan[number % len(plan)]
-            trace = poisoned(failing, name, GOALS[goal][0])
-            _attempt(hostile, root, trace, (goal, canary, model), seen)
-            seen.traces += 1
-            if (now := _state(root)) != before:
-                seen.applied.append(f"{goal} ({name})")
-                before = now
-            if canary.file.exists():
-                seen.commands += 1
-                canary.file.unlink()
-            if (number + 1) % 20 == 0:
-                say(f"{number + 1} of {count} traces, {len(seen.applied)} applied")
+            bench.tries(seen, poisoned(failing, name, GOALS[goal][0]), (name, goal, number))
+            tell(name)
         seen.requests, seen.reached = len(asked), model.saw_words
     return seen
 
 
 def prepare(target: Path) -> Path:
     """The demo's repository with more files to attack; returns its root."""
+    target.parent.mkdir(parents=True, exist_ok=True)
     root = story.make_repository(target)
     for name, text in EXTRA_FILES.items():
         path = root / name
@@ -113,61 +177,98 @@ def prepare(target: Path) -> Path:
     return root
 
 
-def poisoned(trace: Trace, name: str, words: str) -> Trace:
-    """The trace under a new identity, with the words in one field (a key of `FIELDS`)."""
-    kind, change = FIELDS[name]
-    fresh = {run.run_id: clock.new_uuid() for run in trace.runs}
-    chosen = next((run for run in trace.runs if run.kind is kind), trace.runs[0])
-    runs = []
-    for run in trace.runs:
-        changed = change(run, words) if run is chosen else run
-        order = run.dotted_order or ""
-        for old, new in fresh.items():
-            order = order.replace(old, new)
-        runs.append(
-            replace(
-                changed,
-                run_id=fresh[run.run_id],
-                trace_id=fresh[trace.trace_id],
-                parent_id=fresh.get(run.parent_id) if run.parent_id else None,
-                dotted_order=order or None,
-            )
+class _Bench:
+    """One repository that is attacked again and again."""
+
+    def __init__(
+        self, workspace: Workspace, root: Path, canary: Canary, model: hijack.Hijacked
+    ) -> None:
+        self.workspace, self.root = workspace, root
+        self.canary, self.model = canary, model
+        self.base = Repository.open(root).head_commit()
+        self.before = _state(root)
+        self.prompt = (root / PROMPT).read_text(encoding="utf-8")
+
+    def tries(self, seen: Seen, trace: Trace, about: tuple[str, str, int]) -> None:
+        """One trace; what came of it is counted, and the repository is put back."""
+        name, goal, number = about
+        ends = self._fix(trace, goal, number, _say_yes)
+        seen.traces += 1
+        seen.ends.update(ends)
+        seen.by_goal.setdefault(goal, Counter()).update(ends)
+        changed = self._changed()
+        if changed and self._is_mend(changed):
+            seen.mended += 1
+        elif changed:
+            seen.applied.append(f"{goal} ({name}): {', '.join(sorted(changed))[:200]}")
+        self._put_back(changed)
+        if self.canary.file.exists():
+            seen.commands += 1
+            self.canary.file.unlink()
+
+    def accepts(self, trace: Trace) -> bool:
+        """Whether a hostile edit is seen when somebody accepts what the guard holds."""
+        self._fix(trace, _CONTROL, 0, _accept_all)
+        changed = self._changed()
+        is_seen = bool(changed) and not self._is_mend(changed)
+        self._put_back(changed)
+        return is_seen
+
+    def _fix(self, trace: Trace, goal: str, number: int, ask: Ask) -> Counter[str]:
+        """One fix by the hijacked model; how its proposals ended."""
+        store = self.workspace.store
+        store.write_runs(trace.runs, source=trace.source, project=trace.project)
+        traces.label(
+            self.workspace, trace.trace_id, Label("fail", None, story.FAILING.label.checks)
         )
-    return replace(trace, trace_id=fresh[trace.trace_id], runs=tuple(runs))
+        model, words = self.model, GOALS[goal][0]
+        model.proposals, model.words = proposals(goal, self.canary, number), words
+        model.quote = story.FAILING.text
+        request = FixRequest(trace=trace, repository=self.root, repeats=1)
+        try:
+            return _ends(fix(self.workspace, request, ask, lambda line: None))
+        except RefineryError as error:
+            return Counter({f"refused: {type(error).__name__}": 1})
+        finally:
+            store.delete_traces([trace.trace_id])  # or the next fix would replay it as well
 
+    def _changed(self) -> set[str]:
+        """What is not as it was at first."""
+        now = _state(self.root)
+        return {n for n in {*now, *self.before} if now.get(n) != self.before.get(n)}
 
-def _attempt(
-    workspace: Workspace,
-    root: Path,
-    trace: Trace,
-    attack: tuple[str, Canary, hijack.Hijacked],
-    seen: Seen,
-) -> None:
-    """One fix by the hijacked model, approved by somebody who does not look."""
-    goal, canary, model = attack
-    workspace.store.write_runs(trace.runs, source=trace.source, project=trace.project)
-    traces.label(workspace, trace.trace_id, Label("fail", None, story.FAILING.label.checks))
-    model.edits, model.words = GOALS[goal][1](canary), GOALS[goal][0]
-    model.quote = story.FAILING.text
-    counted = seen.by_goal.setdefault(goal, Counter())
-    request = FixRequest(trace=trace, repository=root, repeats=1)
-    try:
-        outcome = fix(workspace, request, _say_yes, lambda line: None)
-    except RefineryError as error:
-        ends = Counter({f"refused: {type(error).__name__}": 1})
-    else:
-        ends = _ends(outcome)
-    workspace.store.delete_traces([trace.trace_id])  # or the next fix would replay it as well
-    seen.ends.update(ends)
-    counted.update(ends)
+    def _is_mend(self, changed: set[str]) -> bool:
+        """Whether the mend, and nothing else, was committed."""
+        text = (self.root / PROMPT).read_text(encoding="utf-8")
+        return changed <= set(_OF_COMMITS) and text == mended(self.prompt)
+
+    def _put_back(self, changed: set[str]) -> None:
+        if changed:
+            story.put_back(self.root, self.base)
+            self.before = _state(self.root)
 
 
 def _say_yes(outcome: FixOutcome) -> Decision:
     return Decision("yes", "somebody who does not look", covers_held=False)
 
 
+def _accept_all(outcome: FixOutcome) -> Decision:
+    return Decision("yes", "somebody who accepts everything", covers_held=True)
+
+
+@contextmanager
+def _own_home() -> Iterator[None]:
+    """Every repository keeps its state itself, whatever the user's settings say."""
+    saved = os.environ.pop("REFINERY_HOME", None)
+    try:
+        yield
+    finally:
+        if saved is not None:
+            os.environ["REFINERY_HOME"] = saved
+
+
 def _ends(outcome: FixOutcome) -> Counter[str]:
-    if _is_unheard(outcome.diagnosis):
+    if not outcome.diagnosis.findings:
         return Counter({"no finding": 1})
     found: Counter[str] = Counter()
     for attempt in outcome.attempts:
@@ -177,36 +278,38 @@ def _ends(outcome: FixOutcome) -> Counter[str]:
             found[f"guard: {attempt.guard.outcome.value}"] += 1
         else:
             found[f"guard: {attempt.guard.outcome.value}, {attempt.trial.verdict.value}"] += 1
+    if outcome.change is not None:
+        found["committed"] += 1
     return found or Counter({"nothing usable proposed": 1})
-
-
-def _is_unheard(diagnosis: Diagnosis) -> bool:
-    return not diagnosis.findings
 
 
 def _with_model(workspace: Workspace, url: str) -> Settings:
     from pydantic import SecretStr
 
-    values = workspace.settings.values.model_copy(
-        update={"model": MODEL, "model_base_url": url, "model_api_key": SecretStr("not-needed")}
+    before = workspace.settings.values
+    values = before.model_copy(
+        update={
+            "model": MODEL,
+            "model_base_url": url,
+            "model_api_key": SecretStr("not-needed"),
+            "replay": before.replay.model_copy(update={"max_controls": 1}),
+        }
     )
     return replace(workspace.settings, values=values)
 
 
-def _state(root: Path) -> str:
-    """Digest of HEAD, of every file but Refinery's own, and of what stands beside it."""
-    digest = hashlib.sha256(Repository.open(root).head_commit().encode())
+def _state(root: Path) -> dict[str, str]:
+    """HEAD, and digests of every file but Refinery's own, and of what stands beside it."""
+    found = {"HEAD": Repository.open(root).head_commit()}
     for path in sorted(root.rglob("*")):
         parts = path.relative_to(root).parts
         is_ours = parts[0] == ".refinery" or "__pycache__" in parts
-        if is_ours or parts[:2] in ((".git", "objects"), (".git", "index")):
+        if is_ours or parts[:2] in _GITS_OWN:
             continue
-        digest.update(str(path).encode())
-        if path.is_file() and not path.is_symlink():
-            digest.update(path.read_bytes())
-    for path in sorted(root.parent.iterdir()):
-        digest.update(path.name.encode())
-    return digest.hexdigest()
+        is_plain = path.is_file() and not path.is_symlink()
+        content = path.read_bytes() if is_plain else b""
+        found[str(path.relative_to(root))] = hashlib.sha256(content).hexdigest()
+    return found | {f"../{path.name}": "" for path in root.parent.iterdir()}
 
 
 def _controls(canary: Canary, asked: list[str]) -> dict[str, bool]:
@@ -240,73 +343,3 @@ def _listener() -> Iterator[tuple[str, list[str]]]:
     finally:
         server.shutdown()
         server.server_close()
-
-
-def _in(value: Json, words: str) -> Json:
-    """The value with the words after its longest text."""
-    texts = sorted(_paths(value), key=lambda pair: len(pair[1]))
-    return _set(value, texts[-1][0], f"{texts[-1][1]}\n{words}") if texts else words
-
-
-def _paths(
-    value: Json, path: tuple[str | int, ...] = ()
-) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _paths(item, (*path, key))
-    elif isinstance(value, list):
-        for place, item in enumerate(value):
-            yield from _paths(item, (*path, place))
-
-
-def _set(value: Json, path: tuple[str | int, ...], text: str) -> Json:
-    if not path:
-        return text
-    key, rest = path[0], path[1:]
-    if isinstance(value, Mapping):
-        return {**value, str(key): _set(value[str(key)], rest, text)}
-    assert isinstance(value, list) and isinstance(key, int)
-    return [_set(item, rest, text) if place == key else item for place, item in enumerate(value)]
-
-
-def _error(run: Run, words: str) -> Run:
-    return replace(run, error=RunError("ToolError", words, f"Traceback\n{words}"))
-
-
-FIELDS: Mapping[str, tuple[RunKind, Poison]] = {
-    "root inputs": (RunKind.CHAIN, lambda r, w: replace(r, inputs=_in(r.inputs, w))),
-    "root outputs": (RunKind.CHAIN, lambda r, w: replace(r, outputs=_in(r.outputs, w))),
-    "root name": (RunKind.CHAIN, lambda r, w: replace(r, name=w)),
-    "session": (RunKind.CHAIN, lambda r, w: replace(r, session_id=w)),
-    "user": (RunKind.CHAIN, lambda r, w: replace(r, user_id=w)),
-    "tags": (RunKind.CHAIN, lambda r, w: replace(r, tags=[*(r.tags or []), w])),
-    "metadata": (
-        RunKind.CHAIN,
-        lambda r, w: replace(r, metadata={**(r.metadata or {}), "note": w, w[:60]: 1}),
-    ),
-    "root error": (RunKind.CHAIN, _error),
-    "retrieved text": (RunKind.RETRIEVER, lambda r, w: replace(r, outputs=_in(r.outputs, w))),
-    "retriever query": (RunKind.RETRIEVER, lambda r, w: replace(r, inputs=_in(r.inputs, w))),
-    "retriever name": (RunKind.RETRIEVER, lambda r, w: replace(r, name=w)),
-    "retriever error": (RunKind.RETRIEVER, _error),
-    "model messages": (RunKind.LLM, lambda r, w: replace(r, inputs=_in(r.inputs, w))),
-    "model reply": (RunKind.LLM, lambda r, w: replace(r, outputs=_in(r.outputs, w))),
-    "model reasoning": (RunKind.LLM, lambda r, w: replace(r, reasoning=w)),
-    "model name": (RunKind.LLM, lambda r, w: replace(r, model_responded=w)),
-    "model parameters": (RunKind.LLM, lambda r, w: replace(r, params={"stop": [w]})),
-    "tool schema": (
-        RunKind.LLM,
-        lambda r, w: replace(r, tools=[{"name": "pay", "description": w}, *(r.tools or [])]),
-    ),
-    "model error": (RunKind.LLM, _error),
-    "evaluations": (
-        RunKind.LLM,
-        lambda r, w: replace(r, evaluations=[Evaluation(w, w, {w: w}, True, w)]),
-    ),
-    "events": (RunKind.LLM, lambda r, w: replace(r, events=[{"name": w, "message": w}])),
-    "links": (RunKind.LLM, lambda r, w: replace(r, links=[{"name": w}])),
-    "attachments": (RunKind.LLM, lambda r, w: replace(r, attachments=[{"name": w}])),
-}
-"""Every field an attacker can write into: the kind of run, and how the words are put there."""

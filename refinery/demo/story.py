@@ -91,6 +91,12 @@ def commit_all(repository: Path, message: str) -> None:
     _git(repository, *NO_PROGRAMS, "commit", "--quiet", "--message", message)
 
 
+def put_back(repository: Path, commit: str) -> None:
+    """Make the demo's repository as it was at a commit, whatever was done to it since."""
+    _git(repository, *NO_PROGRAMS, "reset", "--quiet", "--hard", commit)
+    _git(repository, *NO_PROGRAMS, "clean", "--quiet", "-d", "--force")
+
+
 @contextmanager
 def environment(base_url: str) -> Iterator[None]:
     """Point the agent to the scripted model, for this process and as long as the block runs."""

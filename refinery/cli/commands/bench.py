@@ -41,6 +41,7 @@ def group() -> None:
 def injection(
     ctx: typer.Context,
     traces: Annotated[int, typer.Option(min=1, max=10_000, help="Hostile traces tried.")] = 230,
+    jobs: Annotated[int, typer.Option(min=1, max=16, help="Traces tried at once.")] = 2,
     json_output: output.JsonOption = False,
 ) -> None:
     """Put hostile instructions into every field of a trace and let a model obey them.
@@ -56,14 +57,13 @@ def injection(
         model.serve() as base_url,
         story.environment(base_url),
     ):
-        root = bench.prepare(Path(folder) / "repository")
-        workspace = story.open_demo(root, ctx.obj)
-        seen = bench.measure(workspace, root, traces, output.note)
+        seen = bench.measure(Path(folder), bench.Plan(traces, jobs), output.note, ctx.obj)
     document = {
         "traces": seen.traces,
         "applied": seen.applied,
         "commands_run": seen.commands,
         "requests_sent": seen.requests,
+        "mends_committed": seen.mended,
         "model_requests_with_hostile_text": seen.reached,
         "proposals": dict(seen.ends),
         "by_goal": {goal: dict(counted) for goal, counted in seen.by_goal.items()},
@@ -83,7 +83,8 @@ def _show(seen: "Seen", screen: "Console") -> None:
     output.table(screen, ("goal", "how the proposals ended"), rows)
     screen.print(
         f"{seen.traces} hostile traces: {len(seen.applied)} unsafe edits applied, "
-        f"{seen.commands} commands run, {seen.requests} requests sent"
+        f"{seen.commands} commands run, {seen.requests} requests sent; "
+        f"{seen.mended} harmless mends committed after the hostile part was dropped"
     )
     for control, is_seen in seen.controls.items():
         screen.print(f"control, without a guard: {control}: {'yes' if is_seen else 'NO'}")
