@@ -57,7 +57,8 @@ def detect(trace: Trace) -> Iterator[Signal]:
         if denies(model.text) or asks(model.text):
             continue
         invented = _invented(seen, model)
-        if not invented and any(r.is_blank for r in since):
+        is_blank = any(r.is_blank for r in since)
+        if is_blank and not invented:
             continue
         signal = _signal(model, since[-1], invented)
         if signal.evidence:
@@ -129,7 +130,7 @@ def _signal(model: ModelCall, result: _Result, invented: Sequence[Value]) -> Sig
         cause_run_id=model.run.run_id,
         symptom_run_id=model.run.run_id,
         evidence=_quoted(result, shown, model, said),
-        likelihood=Likelihood.LIKELY if at else Likelihood.POSSIBLE,
+        likelihood=Likelihood.LIKELY if at and not result.is_blank else Likelihood.POSSIBLE,
         root_cause=RootCause.MODEL,
         facts={
             "tool": result.name,
