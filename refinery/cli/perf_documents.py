@@ -90,6 +90,18 @@ class PerfRegression(TypedDict):
     is_more_reliable: bool
 
 
+class PerfCost(TypedDict):
+    """One chain of names that ends in model calls."""
+
+    path: list[str]
+    calls: int
+    tokens: int | None
+    cost_usd: float | None
+    share: float
+    example_trace: str
+    example_run: str
+
+
 class PerfReport(TypedDict):
     """`refinery perf report`."""
 
@@ -98,6 +110,7 @@ class PerfReport(TypedDict):
     groups: list[PerfGroup]
     errors: list[PerfError]
     critical_paths: PerfPaths
+    costly_paths: list[PerfCost]
     regressions: list[PerfRegression]
 
 

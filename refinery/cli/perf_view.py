@@ -45,6 +45,7 @@ def report_document(report: "Report") -> dict[str, Any]:
             "left_out": report.paths.left_out,
             "paths": [asdict(one) for one in report.paths.paths],
         },
+        "costly_paths": [asdict(one) for one in report.costs],
         "regressions": [
             {
                 **asdict(one),
@@ -100,6 +101,23 @@ def show_report(report: "Report", screen: "Console", *, only_errors: bool = Fals
                 for one in report.paths.paths[:_PATHS]
             ],
         )
+    if report.costs and not only_errors:
+        _show_costs(report, screen)
+
+
+def _show_costs(report: "Report", screen: "Console") -> None:
+    screen.print("\nCostliest paths", style="bold")
+    rows = [
+        (
+            percent(one.share),
+            one.calls,
+            "-" if one.tokens is None else one.tokens,
+            "-" if one.cost_usd is None else f"{one.cost_usd:.4f}",
+            " > ".join(one.path),
+        )
+        for one in report.costs[:_PATHS]
+    ]
+    output.table(screen, ("share", "calls", "tokens", "cost USD", "path"), rows)
 
 
 def _show_figures(report: "Report", screen: "Console") -> None:

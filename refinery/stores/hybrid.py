@@ -18,6 +18,7 @@ from refinery.ports import (
     RunFilter,
     RunPage,
     StoredRun,
+    Tally,
     TraceFilter,
 )
 from refinery.stores._shared import (
@@ -236,6 +237,10 @@ class HybridStore:
             ends = (min(known, default=None), max(known, default=None))
             listed.append(ProjectSummary(name, len(starts), *ends))
         return sorted(listed, key=lambda one: (one.name is not None, one.name or ""))
+
+    def tally(self, field: str, limit: int = 1_000) -> list[Tally]:
+        """Values of `project`, `user_id`, `session_id`, `name` or `source`, the latest first."""
+        return self._read(lambda records: hybrid_answers.tally(records, field, limit))
 
     def put_blob(self, content: bytes, trace_id: str) -> str:
         """Keep bytes that belong to a trace; returns their reference."""

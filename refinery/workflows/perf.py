@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from refinery.errors import InputError
 from refinery.model.trace import Json
 from refinery.performance import sql as asking
+from refinery.performance.costly_paths import CostlyPath, costly_paths
 from refinery.performance.critical_path import Paths, critical_paths
 from refinery.performance.error_patterns import ErrorPattern, error_patterns
 from refinery.performance.figures import Figures, figures
@@ -27,6 +28,7 @@ class Report:
     figures: tuple[Figures, ...]
     errors: tuple[ErrorPattern, ...]
     paths: Paths
+    costs: tuple[CostlyPath, ...]
     regressions: tuple[Regression, ...]
     """Against the other frame; empty when none was given."""
 
@@ -60,6 +62,7 @@ def report(
             tuple(figures(reader, frame, group, limit)),
             tuple(error_patterns(reader, frame, limit)),
             critical_paths(reader, frame),
+            tuple(costly_paths(reader, frame, limit)),
             tuple(regressions(reader, against, frame, group)[:limit]) if against else (),
         )
 

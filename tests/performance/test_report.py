@@ -208,6 +208,9 @@ def test_a_report_has_all_parts(store: Store) -> None:
     assert found.figures[0].key == "agent"
     assert found.errors[0].count == 10
     assert found.regressions[0].key == "search"
+    (cost,) = found.costs
+    assert (cost.path, cost.calls, cost.tokens) == (("agent", "model"), 20, 300)
+    assert cost.cost_usd == pytest.approx(0.2)
     names = {path.path: path for path in found.paths.paths}
     assert found.paths.traces == 20
     assert ("agent", "search") in names
@@ -243,6 +246,17 @@ def test_children_one_after_the_other_are_all_on_the_path() -> None:
         "a": 40.0,
         "b": 60.0,
     }
+
+
+def test_parents_in_a_circle_are_cut_in_the_costliest_paths(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "traces.db"))
+    circle = [run("t/2", parent="t/3"), run("t/3", parent="t/2")]
+    store.write_runs([llm("t/1", "t/2", "q", "a"), *circle])
+
+    found = perf.report(store, Frame())
+
+    assert [one.path for one in found.costs] == [("t/3", "t/2", "t/1")]
+    store.close()
 
 
 @pytest.mark.parametrize(

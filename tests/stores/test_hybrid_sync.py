@@ -15,7 +15,7 @@ import pytest
 from benchmarks import hybrid_kills
 from refinery.errors import InputError, StoreError
 from refinery.model.trace import Feedback, Run
-from refinery.stores import hybrid
+from refinery.stores import hybrid, sqlite
 from refinery.stores._shared import hybrid_background, hybrid_sessions, hybrid_sync
 from refinery.stores.hybrid import HybridStore, open_session, open_store
 from tests.kits.traces import START_NS, llm, run, sample
@@ -314,3 +314,19 @@ def test_kills_while_writing_and_syncing_lose_nothing(capsys: pytest.CaptureFixt
 def test_a_store_may_be_opened_by_url_as_a_session(tmp_path: Path) -> None:
     with hybrid.open_store(f"hybrid://{tmp_path}?session=night&auto_sync=off") as store:
         assert store.base.name.startswith("night_")
+
+
+@pytest.mark.parametrize("field", ["project", "user_id", "session_id", "name", "source"])
+def test_traces_are_counted_as_the_sqlite_store_does(
+    store: HybridStore, tmp_path: Path, field: str
+) -> None:
+    other = sqlite.open_store(str(tmp_path / "traces.db"))
+    for one in (store, other):
+        one.write_runs([run("a", user_id="ada", at_ms=5), run("b", user_id="bob")], project="p")
+        one.write_runs([run("c", user_id="ada", failed="x", session_id="s")], source="otlp")
+        one.write_runs([Run("d", "d", user_id="late")])
+        one.write_feedback([Feedback("f", "b", "label", value="fail")])
+
+    assert store.tally(field) == other.tally(field)  # type: ignore[attr-defined]  # it has it
+    assert store.tally(field, limit=1) == other.tally(field, limit=1)  # type: ignore[attr-defined]  # it has it
+    other.close()

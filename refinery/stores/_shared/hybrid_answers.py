@@ -6,12 +6,14 @@ from pathlib import Path
 from refinery import clock
 from refinery.errors import StoreError
 from refinery.model.trace import RunStatus, TraceSummary
-from refinery.ports import StoredRun
+from refinery.ports import StoredRun, Tally, TraceFilter
 from refinery.stores._shared import (
     hybrid_feedback,
     hybrid_keys,
+    hybrid_queries,
     hybrid_records,
     hybrid_words,
+    queries,
 )
 from refinery.stores._shared.hybrid_records import Head, Records, TraceRecord
 
@@ -86,3 +88,32 @@ def delete(records: Records, trace_ids: Sequence[str]) -> int:
         deleted += 1
     records.log()
     return deleted
+
+
+def tally(records: Records, field: str, limit: int) -> list[Tally]:
+    """Values of a field of traces, those with the latest trace first; null is none.
+
+    Raises:
+        InputError: traces are not counted by that field.
+    """
+    queries.tally(field)  # refuses what is no such field
+    found: dict[str, list[TraceRecord]] = {}
+    for record in hybrid_queries.traces(records, TraceFilter(), None):
+        value = hybrid_queries.value_of(record, field)
+        if value is not None:
+            found.setdefault(value, []).append(record)
+    tallies = [_tallied(name, several) for name, several in found.items()]
+    newest = sorted(tallies, key=lambda one: one.name)
+    newest.sort(key=lambda one: -(2**63) if one.last_ns is None else one.last_ns, reverse=True)
+    return newest[: max(0, limit)]
+
+
+def _tallied(name: str, several: Sequence[TraceRecord]) -> Tally:
+    starts = [record.start_ns for record in several if record.start_ns is not None]
+    failed = [
+        record.label == "fail" or hybrid_queries.value_of(record, "status") == "error"
+        for record in several
+    ]
+    return Tally(
+        name, len(several), sum(failed), min(starts, default=None), max(starts, default=None)
+    )

@@ -207,24 +207,25 @@ def _with_words(records: Records, words: Sequence[str]) -> set[int]:
 def _trace_tests(wanted: TraceFilter) -> list[Callable[[TraceRecord], bool]]:
     tests: list[Callable[[TraceRecord], bool]] = []
     if wanted.status == "failed":
-        tests.append(lambda one: _of(one, "status") == "error" or one.label == "fail")
+        tests.append(lambda one: value_of(one, "status") == "error" or one.label == "fail")
     elif wanted.status is not None:
         status = clean(wanted.status)
-        tests.append(lambda one: _of(one, "status") == status)
+        tests.append(lambda one: value_of(one, "status") == status)
     for name in ("project", "source", "label", "session_id", "user_id"):
         if (value := getattr(wanted, name)) is not None:
             tests.append(_equals(name, clean(value)))
     if wanted.name is not None:
         part = clean(wanted.name).lower()
-        tests.append(lambda one: part in str(_of(one, "name")).lower())
+        tests.append(lambda one: part in str(value_of(one, "name")).lower())
     return tests
 
 
 def _equals(name: str, value: str) -> Callable[[TraceRecord], bool]:
-    return lambda one: _of(one, name) == value
+    return lambda one: value_of(one, name) == value
 
 
-def _of(record: TraceRecord, name: str) -> Any:
+def value_of(record: TraceRecord, name: str) -> Any:
+    """A field of a trace, wherever its record keeps it."""
     if name in ("project", "source", "label"):
         return getattr(record, name)
     return getattr(record.summary, name) if record.summary else None
