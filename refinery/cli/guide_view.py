@@ -86,9 +86,9 @@ def show(page: Page, remark: str, screen: "Console") -> None:
     """Draw a page, after a remark on the last answer."""
     screen.print()
     if remark:
-        _put(screen, [remark], style="yellow")
+        _put(screen, [remark], style="magenta")
         screen.print()
-    _put(screen, [page.title], style="bold cyan")
+    _put(screen, [page.title], style="bold")
     _put(screen, page.said)
     for line in page.lines:
         _put_line(screen, line)

@@ -165,7 +165,11 @@ def list_(
     raise typer.Exit(ExitCode.DONE if kept else ExitCode.NOTHING)
 
 
-@app.command()
+@app.command(
+    **examples(
+        "refinery checks run", "refinery checks run --offline --junit checks.xml --sarif c.sarif"
+    )
+)
 def run(
     ctx: typer.Context,
     repo: RepoOption = None,
@@ -215,7 +219,12 @@ def run(
     raise typer.Exit(ExitCode.PARTIAL if document["unanswered"] else ExitCode.DONE)
 
 
-@app.command()
+@app.command(
+    **examples(
+        "refinery checks export --pytest tests/test_conversations.py",
+        "refinery checks export --fixed --pytest -",
+    )
+)
 def export(
     ctx: typer.Context,
     pytest: Annotated[

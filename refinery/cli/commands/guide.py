@@ -67,7 +67,9 @@ def command(
     from refinery.workflows.wiring import open_workspace
 
     if json_output and script is None:
-        raise InputError("--json needs --script: there is nobody to ask")
+        raise InputError(
+            "--json needs a script: there is nobody to ask", hint="add --script answers.yaml"
+        )
     if script is None and not sys.stdin.isatty():
         raise InputError(
             "the guide asks questions and needs a terminal", hint="add --script answers.yaml"
