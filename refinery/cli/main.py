@@ -21,7 +21,7 @@ SECTIONS = {
     "Capture": ("record", "serve", "import", "fetch", "export"),
     "Look": ("traces", "show", "diff", "label", "checks", "diagnose", "replay", "bisect"),
     "Search": ("search", "timeframe", "similar", "users", "sessions"),
-    "Mend": ("fix", "history", "rollback", "redo", "verify"),
+    "Mend": ("guide", "fix", "history", "rollback", "redo", "verify", "watch"),
     "Settings": ("config",),
 }
 
