@@ -33,6 +33,7 @@ from refinery.stores._shared import (
     schema,
     sqlite_copy,
     texts,
+    walking,
     writing,
 )
 from refinery.stores._shared import (
@@ -171,6 +172,9 @@ class SqliteStore:
         words = self._words(wanted.text)
         found: list[Any] = []
         with self._reader.use() as connection:
+            walked = walking.summaries(connection, wanted, words) if words else None
+            if walked is not None:
+                return [_summary(row) for row in walked]
             for sql, arguments in queries.listings(wanted, words):
                 arguments[-1] -= len(found)
                 found += connection.execute(sql, arguments).fetchall()

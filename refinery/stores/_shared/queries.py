@@ -26,33 +26,40 @@ _HAS_WORD = (
 )
 
 
-def listings(wanted: TraceFilter, words: Sequence[str] | None) -> Iterator[tuple[str, list[Any]]]:
+def listings(
+    wanted: TraceFilter, words: Sequence[str] | None, more: str = ""
+) -> Iterator[tuple[str, list[Any]]]:
     """SQL and arguments that list the summaries of matching traces, newest start first.
 
     Args:
         wanted: the filter.
         words: words of its text; None when it has none.
+        more: columns behind those of the summary.
 
     Yields:
         One question, or two whose answers follow each other: both lists in one question would
         be read from the beginning. Their limit is the last argument.
     """
     if wanted.after is None:
-        yield _listing(wanted, words, [], [])
+        yield _listing(wanted, words, [], [], more)
         return
     start_ns, trace_id = wanted.after
     behind = "coalesce((SELECT number FROM traces WHERE trace_id = ?), 9223372036854775807)"
     if start_ns is not None:
         clauses = ["start_ns IS NOT NULL", f"(start_ns, number) < (?, {behind})"]
-        yield _listing(wanted, words, clauses, [bounded(start_ns), clean(trace_id)])
-        yield _listing(wanted, words, ["start_ns IS NULL"], [])
+        yield _listing(wanted, words, clauses, [bounded(start_ns), clean(trace_id)], more)
+        yield _listing(wanted, words, ["start_ns IS NULL"], [], more)
     else:
         clauses = ["start_ns IS NULL", f"number < {behind}"]
-        yield _listing(wanted, words, clauses, [clean(trace_id)])
+        yield _listing(wanted, words, clauses, [clean(trace_id)], more)
 
 
 def _listing(
-    wanted: TraceFilter, words: Sequence[str] | None, clauses: list[str], arguments: list[Any]
+    wanted: TraceFilter,
+    words: Sequence[str] | None,
+    clauses: list[str],
+    arguments: list[Any],
+    more: str,
 ) -> tuple[str, list[Any]]:
     for clause, value in conditions(wanted, words):
         clauses.append(clause)
@@ -60,7 +67,7 @@ def _listing(
     where = f" WHERE {' AND '.join(clauses)}" if clauses else ""
     order = " ORDER BY start_ns DESC, number DESC LIMIT ?"  # SQLite sorts NULL last here
     arguments.append(bounded(max(0, wanted.limit)))
-    return f"SELECT {SUMMARY_COLUMNS} FROM traces{where}{order}", arguments  # noqa: S608  # our own names
+    return f"SELECT {SUMMARY_COLUMNS}{more} FROM traces{where}{order}", arguments  # noqa: S608  # our own names
 
 
 def conditions(wanted: TraceFilter, words: Sequence[str] | None) -> Iterator[tuple[str, Any]]:
