@@ -56,6 +56,7 @@ def create_api(state: State, door: Tokens) -> FastAPI:
             RequestError: replies.on_request_error,
             HTTPException: replies.on_http_error,
             RequestValidationError: replies.on_invalid,
+            Exception: replies.on_bug,
         },
     )
     app.add_middleware(Bounded)

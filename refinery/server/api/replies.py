@@ -89,6 +89,11 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     return problem(error.status_code, str(error.detail), headers=error.headers)
 
 
+async def on_bug(request: Request, error: Exception) -> Response:
+    """The answer to what nobody expected; the gate writes it to the log."""
+    return problem(500, "the server failed", hint="its log says more")
+
+
 async def on_invalid(request: Request, error: Exception) -> Response:
     """The answer to parameters or a body that are not as described."""
     if not isinstance(error, RequestValidationError):
