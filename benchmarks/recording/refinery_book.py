@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.recording.workload import Payload, burst, report
 from refinery import clock
 from refinery.recorders._book import Book
-from refinery.recorders._snapshot import snapshot
+from refinery.recorders._snapshot import fragment
 from refinery.recorders.sink import shared_sink
 
 
@@ -17,11 +17,11 @@ def main() -> None:
 
     def call(inputs: Payload, outputs: Payload) -> None:
         run_id = clock.new_uuid()
-        held, size_bytes = snapshot(inputs)
+        held, size_bytes, source = fragment(inputs)
         fields = {"name": "call", "kind": "llm", "inputs": held}
-        book.start(run_id, None, fields, size_bytes=size_bytes, source="bench")
-        held, size_bytes = snapshot(outputs)
-        book.finish(run_id, {"outputs": held}, size_bytes=size_bytes)
+        book.start(run_id, None, fields, size_bytes=size_bytes, source="bench", given=source)
+        held, size_bytes, source = fragment(outputs)
+        book.finish(run_id, {"outputs": held}, size_bytes=size_bytes, gave=source)
 
     if "burst" in sys.argv:
         burst(call)

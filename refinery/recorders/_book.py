@@ -105,6 +105,7 @@ class Book:
         size_bytes: int = 0,
         subject: Subject | None = None,
         source: str = "langchain",
+        given: Any = None,
     ) -> OpenRun:
         """Open a run and send its first view.
 
@@ -119,6 +120,7 @@ class Book:
             size_bytes: size of the values, as `snapshot` estimated it.
             subject: the user's function that runs.
             source: the recorder; the whole trace has the one of its root.
+            given: what `fragment` said of the inputs.
         """
         parent = self._place(parent_id) if parent_id else None
         if parent is None:
@@ -137,6 +139,7 @@ class Book:
         run.teller = self._teller
         run.entry = entry
         run.subject = subject
+        run.given = given
         run.size_bytes = size_bytes
         self._places[run_id] = place
         self._open[run_id] = run
@@ -188,13 +191,16 @@ class Book:
         """The time of a run's trace, nanoseconds UTC."""
         return run.place.wall_ns + time.monotonic_ns() - run.place.monotonic_ns
 
-    def finish(self, run_id: str, fields: Mapping[str, Any], *, size_bytes: int = 0) -> None:
+    def finish(
+        self, run_id: str, fields: Mapping[str, Any], *, size_bytes: int = 0, gave: Any = None
+    ) -> None:
         """End an open run and send it whole; a run that is not open is ignored.
 
         Args:
             run_id: the run.
             fields: further arguments of `model.trace.Run`; without `status` it ended well.
             size_bytes: size of their values.
+            gave: what `fragment` said of the outputs.
         """
         run = self._open.pop(run_id, None)
         if run is None:
@@ -202,6 +208,7 @@ class Book:
         place = run.place
         end_ns = place.wall_ns + time.monotonic_ns() - place.monotonic_ns
         run.size_bytes += size_bytes
+        run.gave = gave
         run.ended = {"end_ns": end_ns, "status": "ok", **fields}
         if not place.is_sampled:
             is_root = place.run_id == place.trace_id

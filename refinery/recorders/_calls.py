@@ -21,7 +21,7 @@ from refinery.model import bodies
 from refinery.model.trace import Json
 from refinery.recorders import _context, _source, gateway_mark
 from refinery.recorders._book import Book, ending
-from refinery.recorders._snapshot import Snapshot, snapshot
+from refinery.recorders._snapshot import Snapshot, fragment
 
 FRAMES = 80
 """Frames looked at above a call, for LangChain's model around it and the user's function."""
@@ -57,7 +57,7 @@ class Call:
     def note(self, **notes: Json) -> None:
         """Add to `metadata["refinery"]` of the run."""
         if run := self.book.get(self.run_id):
-            run.extra.update(notes)
+            run.note(notes)
 
     def first_token(self) -> None:
         """The answer has begun."""
@@ -66,9 +66,9 @@ class Call:
 
     def finish(self, body: Json, more: Mapping[str, Any] | None = None) -> None:
         """End the run with the body of the answer, as plain containers."""
-        held, size = snapshot(self._bounded(body))
+        held, size, gave = fragment(self._bounded(body))
         fields = {"outputs": held, **bodies.answered(self.interface, body), **(more or {})}
-        self.book.finish(self.run_id, fields, size_bytes=size)
+        self.book.finish(self.run_id, fields, size_bytes=size, gave=gave)
 
     def fail(self, error: BaseException, body: Json = None) -> None:
         """End the run with an exception, after what of the answer had come."""
@@ -232,7 +232,7 @@ def _open(book: Book, vendor: Vendor, client: Any, options: Any) -> Call | None:
     body = _body(options)
     taker = Snapshot()
     known = {name: taker.take(value) for name, value in bodies.asked(body).items()}
-    held, size = snapshot(body)
+    held, size, given = fragment(body)
     run_id = clock.new_uuid()
     fields = {
         "kind": bodies.kind_of(interface),
@@ -249,9 +249,10 @@ def _open(book: Book, vendor: Vendor, client: Any, options: Any) -> Call | None:
         size_bytes=size + taker.size_bytes,
         subject=subject,
         source=vendor.name,
+        given=given,
     )
     if endpoint:
-        run.extra["endpoint"] = endpoint
+        run.note({"endpoint": endpoint})
         gateway_mark.mark(options, endpoint, f"{run.place.trace_id}/{run_id}")
     return Call(book, run_id, interface)
 

@@ -16,7 +16,7 @@ from refinery.model.trace import RunKind
 from refinery.recorders import _context, _source, switch
 from refinery.recorders._book import Book, ending
 from refinery.recorders._metrics import Meter
-from refinery.recorders._snapshot import Snapshot, snapshot
+from refinery.recorders._snapshot import Snapshot, fragment, snapshot
 
 HOSTS = (KeyboardInterrupt, SystemExit)
 """Exceptions that are the host's own even when they surface inside the recorder."""
@@ -116,6 +116,17 @@ def held_of(value: Any) -> tuple[Any, int]:
         return None, 0
 
 
+def fragment_of(value: Any) -> tuple[Any, int, Any]:
+    """The same as `fragment`, for values that may raise anything at all."""
+    try:
+        return fragment(value)
+    except HOSTS:
+        raise
+    except BaseException as error:  # noqa: BLE001  # hostile values may raise anything
+        lose(f"{type(error).__name__} in a value")
+        return None, 0, None
+
+
 def kind_of(layer: Any) -> RunKind:
     """The kind of a run by its layer: a tool is a tool, a step a step, all else a chain."""
     return _KINDS.get(layer, RunKind.CHAIN) if type(layer) is str else RunKind.CHAIN
@@ -168,7 +179,7 @@ class Call:
     def note(self, name: str, value: Any) -> None:
         """Keep something of our own in the run's `metadata["refinery"]`."""
         if run := self.book.get(self.run_id):
-            run.extra[name] = value
+            run.note({name: value})
 
     def take_turns(self) -> None:
         """Be a run that works in turns with its caller; it rests until `work` is called."""
@@ -199,9 +210,10 @@ class Call:
         _context.leave(self._mark)
         self.is_open = False
         metrics = self.meter.result()
-        held, size_bytes = held_of({"output": result})
+        held, size_bytes, gave = fragment_of({"output": result})
         fields = {**self.fields, "outputs": held, "metrics": metrics}
-        self.book.finish(self.run_id, fields, size_bytes=self.size_bytes + size_bytes)
+        size_bytes += self.size_bytes
+        self.book.finish(self.run_id, fields, size_bytes=size_bytes, gave=gave)
 
     def _send(self, error: BaseException | None) -> None:
         self.meter.pause()
@@ -247,20 +259,28 @@ def begin(
             return None
         kept, parent_id = found, _context.innermost(around)
     run_id = clock.new_uuid()
-    fields, size_bytes = _first_fields(about, inputs)
+    fields, size_bytes = _first_fields(about)
+    given = None
+    if inputs is not None:
+        fields["inputs"], inputs_bytes, given = fragment_of(inputs)
+        size_bytes += inputs_bytes
     kept.start(
-        run_id, parent_id, fields, size_bytes=size_bytes, subject=subject, source=about.source
+        run_id,
+        parent_id,
+        fields,
+        size_bytes=size_bytes,
+        subject=subject,
+        source=about.source,
+        given=given,
     )
     return Call(kept, run_id, around)
 
 
-def _first_fields(about: About, inputs: Any) -> tuple[dict[str, Any], int]:
+def _first_fields(about: About) -> tuple[dict[str, Any], int]:
     fields: dict[str, Any] = {"name": text(about.name), "kind": about.kind}
     if about.layer is not None:
         fields["layer"] = text(about.layer)
     size_bytes = 0
-    if inputs is not None:
-        fields["inputs"], size_bytes = held_of(inputs)
     if about.tags:
         fields["tags"] = [text(tag) for tag in about.tags]
     if about.metadata is not None:

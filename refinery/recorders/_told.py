@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from refinery.recorders import _chat
-from refinery.recorders._snapshot import PLAIN, Snapshot, snapshot
+from refinery.recorders._snapshot import PLAIN, Snapshot, fragment, snapshot
 
 AS_IS = _chat.AsIs()
 NOTHING = object()
 """Stands for inputs that nobody told."""
 _PLAIN = PLAIN | {dict}
+_TEXTS = {str}
 
 
 class Beginning:
@@ -37,11 +38,15 @@ def held(value: Any, name: str) -> tuple[Any, int]:
         name: the key under which a value that is no dictionary is kept.
     """
     if type(value) is str:
-        return snapshot({name: value})
+        return fragment({name: value})[:2]  # without numbers, so nothing is to be looked up
     if type(value) is not dict and not isinstance(value, dict):
         return held_models({name: value})
-    items = list(value.values())
-    return held_models(value) if any(map(_may_hold_models, items)) else snapshot(value)
+    kinds = set(map(type, list(value.values())))
+    if kinds == _TEXTS:
+        return fragment(value)[:2]
+    if kinds <= _PLAIN or not any(map(_may_hold_models, list(value.values()))):
+        return snapshot(value)
+    return held_models(value)
 
 
 def _may_hold_models(value: Any) -> bool:

@@ -8,17 +8,17 @@ end, which leaves out what the first has told.
 import functools
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from refinery.model.codec import encode
 from refinery.model.trace import Json
 from refinery.recorders import _source
+from refinery.recorders._encoded import Encoded, is_encoded, settled, value_of
 from refinery.recorders._failures import Failure
 from refinery.recorders._order import Place, dotted_order
 from refinery.recorders._origin import Entry, Origin, entry_point
-from refinery.recorders._snapshot import Encoded
 from refinery.recorders.sink import Record
 from refinery.recorders.spool_file import SHARED
 from refinery.safety.prefilter import Suspects
@@ -55,6 +55,8 @@ class View(Record):
         "entry",
         "extra",
         "fields",
+        "gave",
+        "given",
         "parent_id",
         "place",
         "subject",
@@ -72,14 +74,25 @@ class View(Record):
         """Arguments of `model.trace.Run` known so far, beside those of `place`."""
         self.ended: dict[str, Any] | None = None
         """Fields known since the end; set at once, for the writer may look at any moment."""
-        self.extra: dict[str, Any] = {}
-        """More for `metadata["refinery"]`."""
+        self.extra: dict[str, Any] | None = None
+        """More for `metadata["refinery"]`; see `note`."""
+        self.given: Any = None
+        """The host's value of which `fragment` made `inputs`."""
+        self.gave: Any = None
+        """The same of `outputs`."""
         self.entry: Entry | None = None
         """Set on a root run until a line has told it."""
         self.subject: _source.Subject | None = None
         self.told: frozenset[str] = frozenset()
         """Heavy fields that a line has told."""
         self.teller: Teller
+
+    def note(self, notes: Mapping[str, Any]) -> None:
+        """Add to `metadata["refinery"]`."""
+        if self.extra is None:
+            self.extra = dict(notes)
+        else:
+            self.extra.update(notes)
 
     def line(self, shared: dict[str, bytes] | None) -> bytes:
         """`{"run", "source", "project"}` as a line; secrets are replaced unless that is off."""
@@ -88,10 +101,10 @@ class View(Record):
         origin = teller.origin() if subject or entry else None
         ours, fields = self._told_now()
         metadata = fields.pop("metadata", None)
-        notes = self.extra
+        notes = self.extra or {}
         if entry is not None and entry.argument is not None:
             notes = {**notes, "argument": entry.argument}
-        raw = _encoded(fields)
+        raw = self._settled(fields)
         raw_notes = _encoded(dict(notes)) if notes else b"{}"
         raw_metadata = _encoded(metadata) if metadata is not None else b"{}"
         counts: dict[str, int] = {}
@@ -113,13 +126,23 @@ class View(Record):
 
     def is_written(self) -> None:
         """Remember what need not be told again."""
-        self.entry = None
+        self.entry = self.given = None
         self.told = frozenset(name for name in _HEAVY if self.fields.get(name) is not None)
 
     def document(self) -> dict[str, Any]:
         """The line as a reader sees it."""
         found: dict[str, Any] = json.loads(self.line(None))
         return found
+
+    def _settled(self, fields: dict[str, Any]) -> bytes:
+        """The fields, encoded, with the names of floats that orjson writes as null."""
+        raw = _encoded(fields)
+        if b"null" not in raw or (self.given is None and self.gave is None):
+            return raw
+        sources = {"inputs": self.given, "outputs": self.gave}
+        known = {name: settled(fields.get(name), source) for name, source in sources.items()}
+        odd = {name: held for name, held in known.items() if held is not fields.get(name)}
+        return _encoded({**fields, **odd}) if odd else raw
 
     def _told_now(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """What this line tells: fields of ours, and those that may hold anything."""
@@ -212,8 +235,8 @@ def _substitute(value: Any) -> Any:
 
 def _expanded(value: Any) -> Any:
     """The value with its encoded parts decoded."""
-    if type(value) is Encoded:
-        return value.value()
+    if is_encoded(value):
+        return value_of(value)
     if type(value) is Failure:
         return value.told()
     if type(value) is dict:

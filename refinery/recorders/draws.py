@@ -71,7 +71,7 @@ class Draws:
             self.started(run_id, fields)
             run = real_start(run_id, parent_id, fields, **more)
             if run.entry is not None or run.place.trace_id == run_id:
-                run.extra["draws"] = self.notes
+                run.note({"draws": self.notes})
             return run
 
         def finish(run_id: str, fields: Mapping[str, Any], **more: Any) -> None:

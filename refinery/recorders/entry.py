@@ -183,7 +183,7 @@ class _Wrapper:
         run = self._book.get(self._run_id) if self._book else None
         if self._book and run:
             fields, notes = ending(error)
-            run.extra |= notes
+            run.note(notes)
             self._book.finish(self._run_id, fields)
 
 

@@ -312,7 +312,7 @@ class RefineryCallbackHandler(BaseCallbackHandler):
         if run is None:
             return
         fields, notes = ending(error)
-        run.extra |= notes
+        run.note(notes)
         if notes.get("cancelled") == "interrupt":
             self._interrupts.interrupted(run)
         size_bytes = 0

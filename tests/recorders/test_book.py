@@ -11,7 +11,7 @@ from refinery import clock
 from refinery.model.trace import RunError, RunStatus
 from refinery.recorders._book import Book
 from refinery.recorders._origin import OriginReader
-from refinery.recorders._snapshot import snapshot
+from refinery.recorders._snapshot import fragment, snapshot
 from refinery.recorders.sink import SpoolSink
 from tests.kits.repositories import make_repository
 from tests.recorders._collect import ListSink, views
@@ -46,6 +46,28 @@ def test_a_short_run_is_one_line_and_a_long_one_two(tmp_path: Path) -> None:
     assert found[0]["inputs"] == {"a": 1} == found[1]["inputs"]
     assert "inputs" not in found[2]
     assert found[2]["outputs"] == {"b": 2}
+
+
+@pytest.mark.parametrize("is_flushed", [False, True])
+def test_floats_that_are_no_numbers_keep_their_names(tmp_path: Path, is_flushed: bool) -> None:
+    sink = SpoolSink(tmp_path)
+    kept = book(sink)
+    run_id, asked = clock.new_uuid(), {"a": [None, float("nan")], "b": 1.5}
+    answered = {"c": {"d": float("-inf")}, "e": None}
+
+    inputs, _, given = fragment(asked)
+    kept.start(run_id, None, {"name": "run", "inputs": inputs}, given=given)
+    if is_flushed:
+        sink.flush(5)
+    asked["a"][0], asked["b"] = "changed", None  # type: ignore[index]
+    outputs, _, gave = fragment(answered)
+    kept.finish(run_id, {"outputs": outputs}, gave=gave)
+    sink.flush(5)
+
+    found = [view["run"] for view in views(tmp_path)]
+    assert found[0]["inputs"] == {"a": [None, "nan"], "b": 1.5}
+    assert found[-1]["outputs"] == {"c": {"d": "-inf"}, "e": None}
+    assert ("inputs" in found[-1]) is not is_flushed
 
 
 def test_children_have_the_source_and_order_of_their_root() -> None:

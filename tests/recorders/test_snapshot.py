@@ -18,7 +18,8 @@ from pydantic import BaseModel, ConfigDict
 
 from refinery.model.codec import encode
 from refinery.recorders import _snapshot, _view
-from refinery.recorders._snapshot import Encoded, Snapshot, Unencoded, snapshot
+from refinery.recorders._encoded import is_encoded, value_of
+from refinery.recorders._snapshot import Snapshot, Unencoded, snapshot
 
 
 def held(value: Any) -> Any:
@@ -61,8 +62,9 @@ def test_plain_values_are_encoded_at_once_and_others_in_part() -> None:
     plain, _ = snapshot({"a": [1, None, "x"]})
     mixed, _ = snapshot({"messages": [AIMessage("hello")], "n": {"a": 1}})
 
-    assert isinstance(plain, Encoded)
-    assert [type(mixed["messages"][0]), type(mixed["n"])] == [Encoded, Encoded]
+    assert is_encoded(plain)
+    assert is_encoded(mixed["messages"][0])
+    assert is_encoded(mixed["n"])
 
 
 def test_later_changes_of_the_host_do_not_reach_the_copy() -> None:
@@ -248,4 +250,4 @@ def test_a_float_that_is_no_number_keeps_its_name_whatever_the_host_does_to_the_
     held, _ = snapshot(value)
     value["a"][0], value["c"] = "changed", [1]
 
-    assert held.value() == {"a": [None, "nan", {"b": "-inf"}], "c": None}
+    assert value_of(held) == {"a": [None, "nan", {"b": "-inf"}], "c": None}
