@@ -3,6 +3,7 @@
 Nothing of the repository is run; files are read with the caps of `scan`.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,17 +13,19 @@ from refinery.codebase.causes import settings_behind
 from refinery.codebase.frames import locate_code, locate_stack
 from refinery.codebase.model_calls import locate_model_calls
 from refinery.codebase.names import locate_name
-from refinery.codebase.scan import SourceTree, is_secondary
+from refinery.codebase.scan import PYTHON, SourceTree, is_secondary
 from refinery.codebase.templates import collapse, find_templates
 from refinery.codebase.tools import is_blamed, locate_tool
 from refinery.model.failure import Finding, RootCause, SourceLocation
-from refinery.model.messages import messages_in
+from refinery.model.messages import messages_in, messages_out
 from refinery.model.trace import Json, Run, RunKind, Trace
 from refinery.model.walk import ancestors, of_kind, strings
 
 MAX_MESSAGES = 40
 MAX_MESSAGE = 200_000
 """Messages of a call, and characters of each, that templates are looked up in."""
+ANSWER, LEAST_ANSWER = 200, 24
+"""Characters of an answer by which a recording is known, and fewest that can tell."""
 MAX_TEMPLATES = 5
 MAX_RELATED = 6
 MAX_SETTINGS = 2
@@ -169,9 +172,21 @@ def _templates(tree: SourceTree, run: Run) -> list[SourceLocation]:
         )
         for one in matches
     ]
+    recorded = {one.file for one in found if _is_recording(tree, one.file, run)}
+    found = [one for one in found if one.file not in recorded]
     main = [one for one in found if not is_secondary(one.file)]
     rest = [one for one in found if is_secondary(one.file)]
     return [*main, *rest][:MAX_TEMPLATES]
+
+
+def _is_recording(tree: SourceTree, path: str, run: Run) -> bool:
+    """Whether a file holds what the model answered: a trace that lies in the work tree."""
+    if path.endswith(PYTHON):
+        return False
+    text = tree.text(path) or ""
+    answers = [one.text.strip()[:ANSWER] for one in messages_out(run) if one.role == "assistant"]
+    long = [answer for answer in answers if len(answer) >= LEAST_ANSWER]
+    return any(answer in text or json.dumps(answer)[1:-1] in text for answer in long)
 
 
 def _rendered(run: Run) -> list[str]:

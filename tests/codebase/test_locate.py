@@ -382,3 +382,13 @@ def test_a_finding_without_source_stays_as_it_is(root: Path) -> None:
     given = finding("gone", "gone", RootCause.MODEL)
 
     assert attach([given], trace_of(), root) == (given,)
+
+
+def test_a_recording_in_the_work_tree_is_no_source_of_its_own_prompt(root: Path) -> None:
+    said = "You let boats to guests of the Olsen house."
+    answer = 'The boat "Ada" is free from nine.'
+    asked = llm(("system", said), outputs={"role": "assistant", "content": answer})
+    write_files(root, {"prompts.json": json.dumps({"system": said})})
+    write_files(root, {"failed.json": json.dumps({"messages": [said, answer]})})
+
+    assert [one.file for one in locate_template(asked, root)] == ["prompts.json"]
