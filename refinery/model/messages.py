@@ -229,7 +229,8 @@ def _calls(value: Mapping[str, Json]) -> Iterator[ToolCall]:
         if isinstance(function, Mapping):
             yield _call(function.get("name"), function.get("arguments"), call.get("id"))
         else:
-            yield _call(call.get("name"), call.get("args", call.get("input")), call.get("id"))
+            name = function if isinstance(function, str) else call.get("name")
+            yield _call(name, call.get("args", call.get("input")), call.get("id"))
     for call in _listed(value.get("invalid_tool_calls")):
         if isinstance(call, Mapping):
             yield ToolCall(str(call.get("name") or ""), call.get("args"), call.get("id"), True)

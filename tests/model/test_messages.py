@@ -103,6 +103,14 @@ def test_every_vendor_shape_reads_as_the_same_conversation(shape: str) -> None:
     )
 
 
+def test_a_call_that_names_its_function_in_plain_text_has_that_name() -> None:
+    call = {"function": "weather", "args": {"city": "Oslo"}, "id": "c1"}
+
+    (message,) = parse({"role": "assistant", "content": None, "tool_calls": [call]})
+
+    assert message.tool_calls == (CALL,)
+
+
 def test_a_system_prompt_beside_the_messages_comes_first() -> None:
     messages = [{"role": "user", "content": "Hi"}]
 
