@@ -82,7 +82,7 @@ def figures(streams: int) -> list[Figure]:
     ]
     found += [
         measure(
-            f"true fix, fails {rate:.0%}, over {life}",
+            f"true fix, {before:.0%} before, fails {rate:.0%}, over {life}",
             Plan(before),
             [(rate, life)],
             streams if life < 500 else max(200, streams // 5),
