@@ -5,6 +5,7 @@
  * value of many megabytes costs no more than what is looked at.
  */
 import { html, useState } from "../html.js";
+import { get, ROOT } from "../api.js";
 import { bytes, count, plural } from "../format.js";
 import { Copy } from "./copy.js";
 import { visible } from "./text.js";
@@ -91,10 +92,31 @@ function Leaf({ value }) {
       ${whole ? "Show less" : `Show all ${count(value.length)} characters`}</button>`}`;
 }
 
-/** A payload too large to be sent with the run. @param {{cut: {bytes: number, href: string}}} props */
-export function CutPayload({ cut }) {
+/** Beyond this a value is downloaded only: parsing and keeping it would burden the page. */
+const MOST_BYTES = 30_000_000;
+
+/**
+ * A value too large to be sent with the run: read here on demand, or downloaded.
+ * @param {{cut: {bytes: number, href: string|null}, children?: (value: any) => any}} props
+ *   `children` draws the value once it is read; a JSON tree without it
+ */
+export function CutPayload({ cut, children }) {
+  const [state, setState] = useState({ value: undefined, error: null, isReading: false });
   // Only an address of this server's own API is followed, whatever the document says.
   const isOurs = /^\/refinery\/v1\/traces\/[\w.%~-]+\/runs\/[\w.%~-]+\/payload\/\w+$/.test(cut.href ?? "");
-  return html`<span class="cut">${bytes(cut.bytes)}, too large to show here.
-    ${isOurs && html`<a href=${cut.href} download="payload.json">Download it</a>`}</span>`;
+  const read = async () => {
+    setState({ ...state, isReading: true });
+    try {
+      const value = await get(cut.href.slice(ROOT.length));
+      setState({ value, error: null, isReading: false });
+    } catch (error) {
+      setState({ value: undefined, error, isReading: false });
+    }
+  };
+  if (state.value !== undefined) return children ? children(state.value) : html`<${Node} value=${state.value} depth=${0} startOpen />`;
+  return html`<span class="cut"><span>${bytes(cut.bytes)}, too large to be shown at once.</span>
+    ${isOurs && cut.bytes <= MOST_BYTES && html`<button type="button" class="button button-small" disabled=${state.isReading} onClick=${read}>${state.isReading ? "Reading …" : "Read it here"}</button>`}
+    ${isOurs && html`<a href=${cut.href} download="payload.json">Download it</a>`}
+    ${state.error && html`<span role="alert" class="fact-bad">${state.error.message}</span>`}
+  </span>`;
 }

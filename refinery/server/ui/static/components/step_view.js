@@ -42,7 +42,7 @@ function tabsOf(run) {
   const details = detailsOf(run);
   return [
     (isList(run.evaluations) || isCut(run.evaluations)) && { id: "evaluations", label: "Evaluations", count: run.evaluations.length,
-      render: () => (isCut(run.evaluations) ? html`<${CutPayload} cut=${run.evaluations.$cut} />` : html`<${Evaluations} evaluations=${run.evaluations} />`) },
+      render: () => (isCut(run.evaluations) ? html`<${CutPayload} cut=${run.evaluations.$cut}>${(value) => html`<${Evaluations} evaluations=${value} />`}</${CutPayload}>` : html`<${Evaluations} evaluations=${run.evaluations} />`) },
     isList(run.documents) && { id: "documents", label: "Documents", count: run.documents.length, render: () => html`<${Documents} documents=${run.documents} />` },
     (spoken > 0 || isCut(run.messages_in)) && { id: "conversation", label: "Conversation", count: spoken, render: () => html`<${Conversation} run=${run} />` },
     { id: "data", label: "Input and output", render: () => html`<${Payloads} run=${run} />` },
