@@ -399,15 +399,23 @@ def test_a_deleted_trace_a_huge_payload_and_a_stopped_server_are_told(
     store = sights.store_at(root)
     huge = {"rows": ["0123456789" * 1000] * 1000}
     store.write_runs([run("huge", "tool", outputs=huge)], source="sights")
+    many = sights.filtering(3000)[-1]
+    judged = replace(many, run_id="judged", trace_id="huge", parent_id="huge")
+    store.write_runs([judged], source="sights")
     store.write_runs(sights.failed_lookup(), source="sights")
     served = serve(root)
 
     seen = open_page(served, "/ui/traces/huge/runs/huge")
     cut = seen.page.locator(".cut").first
-    expect(cut).to_contain_text("10.0 MB, too large to show here")
+    expect(cut).to_contain_text("10.0 MB, too large to be shown at once")
     with seen.page.expect_download() as waiting:
         cut.get_by_role("link", name="Download it").click()
     assert json.loads(waiting.value.path().read_text()) == huge
+    cut.get_by_role("button", name="Read it here").click()
+    expect(seen.page.get_by_role("button", name="rows:[1,000 items]")).to_be_visible()
+    seen.goto("/ui/traces/huge/runs/judged")
+    seen.page.get_by_role("button", name="Read it here").first.click()
+    expect(seen.page.get_by_role("button", name="Show 100 of 2,900 more")).to_be_visible()
 
     seen.expect("404")
     seen.goto("/ui/traces/lookup")
