@@ -165,12 +165,11 @@ def test_a_patch_is_edited_and_rejected_and_nothing_is_committed(
     expect(page.get_by_role("button", name="Approve and commit")).to_be_enabled()
     seen.shoot("fix-edit-refused")
 
-    edit(page, lambda diff: diff.replace('"updated", ""', '"updated", "0000"'))
+    edit(page, lambda diff: diff.replace("reverse=True", "reverse=bool(print() or True)"))
     changed = page.get_by_role("region", name="The change to your code").first
-    expect(changed).to_contain_text('"0000"', timeout=WORK_MS)
-    expect(page.get_by_role("button", name="Approve and commit")).to_be_visible()
-    assert '"0000"' not in proposed
-    seen.shoot("fix-edited")
+    expect(changed).to_contain_text("print()", timeout=WORK_MS)
+    assert "print()" not in proposed
+    decline_what_the_guard_holds(seen)
     page.get_by_role("button", name="Reject …").click()
     page.get_by_label("Why not?").fill("The notes should be sorted where they are kept.")
     page.get_by_role("button", name="Reject the patch").click()
@@ -182,6 +181,22 @@ def test_a_patch_is_edited_and_rejected_and_nothing_is_committed(
     assert app_of(shop) == shop_agent.APP
     assert axe(page) == []
     seen.shoot("fix-rejected")
+
+
+def decline_what_the_guard_holds(seen: Seen) -> None:
+    """A held item has to be looked at, and then confirmed once more."""
+    page = seen.page
+    approve = page.get_by_role("button", name="Approve and commit")
+    expect(page.get_by_role("region", name="Your decision")).to_contain_text("gains: uses print")
+    expect(approve).to_be_disabled()
+    page.get_by_label("I have looked at it").check()
+    approve.click()
+    dialog = page.get_by_role("dialog", name="Commit it in spite of these?")
+    expect(dialog).to_contain_text("gains: uses print")
+    assert axe(page) == []
+    seen.shoot("fix-held")
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(dialog).to_be_hidden()
 
 
 def edit(page: Page, change: Callable[[str], str]) -> str:

@@ -60,6 +60,7 @@ def test_a_recording_replays_as_it_was(seen: Seen) -> None:
 
     result = seen.page.locator("[data-result=replay]")
     expect(result).to_contain_text("ended as it did then, with the same result", timeout=WORK_MS)
+    expect(seen.page.get_by_role("status").filter(has_text="Done: the result")).to_be_attached()
     assert axe(seen.page) == []
     seen.shoot("replay-same")
 
