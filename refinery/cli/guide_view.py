@@ -76,7 +76,7 @@ def _typed(page: Page, screen: "Console") -> str:
     _put(screen, [f"{page.question}{default}"], style="bold")
     try:
         return input("> ").strip()
-    except (EOFError, KeyboardInterrupt):
+    except (EOFError, KeyboardInterrupt, OSError):  # the terminal may be gone
         raise LeftError from None
     except UnicodeDecodeError:
         return "\N{REPLACEMENT CHARACTER}"

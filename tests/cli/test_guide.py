@@ -11,6 +11,8 @@ import pytest
 from benchmarks import guide_sessions
 from benchmarks._expert import Cut, Expert, jargon_in
 from refinery.workflows import check_book
+from refinery.workflows.guide import engine, session
+from refinery.workflows.wiring import open_workspace
 from tests.cli.calling import call_program
 from tests.kits.repositories import git, make_repository
 
@@ -46,6 +48,7 @@ def test_an_expert_mends_an_answer_though_cut_off_again_and_again_and_takes_the_
     assert git(recorded, "rev-list", "--count", "HEAD").strip() == "2"
     (entry,) = check_book.entries(recorded / ".refinery")
     assert entry.change_id
+    _a_crash_right_after_the_commit_is_harmless(recorded)
     _exported_tests_tell_the_commits_apart(recorded, tmp_path)
 
     undone = expert.sit("--undo", "heron")
@@ -54,6 +57,19 @@ def test_an_expert_mends_an_answer_though_cut_off_again_and_again_and_takes_the_
     assert git(recorded, "rev-parse", "HEAD^{tree}") == before
     transcript = "".join(one.transcript for one in (*seen, undone))
     assert jargon_in(transcript) == []
+
+
+def _a_crash_right_after_the_commit_is_harmless(root: Path) -> None:
+    """A process that died between the commit and its note does not commit twice."""
+    workspace = open_workspace(root)
+    kept = session.sessions(workspace.home)[0]
+    change_id, kept.change_id, kept.step, kept.is_over = kept.change_id, None, "keep", False
+    guide = engine.resume(workspace, kept, repository=root)
+
+    guide.work(lambda _: None)
+
+    assert (guide.session.step, guide.session.change_id) == ("done", change_id)
+    assert git(root, "rev-list", "--count", "HEAD").strip() == "2"
 
 
 def _exported_tests_tell_the_commits_apart(root: Path, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Mend a wrong answer in plain words, step by step."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,8 +82,9 @@ def command(
         else:
             page = _in_terminal(workspace, (trace, undo, repo), new=new)
     except guide_view.LeftError:
-        sys.stdout.write("\n")
-        output.note(KEPT)
+        with suppress(OSError):  # nobody reads it when the terminal is gone
+            sys.stdout.write("\n")
+            output.note(KEPT)
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     raise typer.Exit(_CODES.get(page.step, ExitCode.NEGATIVE))
 
@@ -158,7 +160,7 @@ def _go_on(
         sys.stdout.write(f"You stopped in the middle of a session{about}. Go on with it? [yes]\n")
         try:
             said = input("> ").strip().casefold()
-        except (EOFError, KeyboardInterrupt):
+        except (EOFError, KeyboardInterrupt, OSError):
             raise guide_view.LeftError from None
         if said in ("", "y", "yes"):
             return engine.resume(workspace, kept, repository=asked[2])

@@ -13,6 +13,8 @@ from refinery.workflows.wiring import Workspace
 
 Say = Callable[[str], None]
 """Told what is going on during work, one plain sentence at a time."""
+ENGINEER = Choice("engineer", "Hand it over to an engineer")
+STOP = Choice("stop", "Leave it for now")
 YES = frozenset(
     [
         "y",

@@ -15,7 +15,9 @@ from pathlib import Path
 from refinery.errors import InputError
 from refinery.model.trace import Json, Trace
 from refinery.workflows.guide import (
+    agreeing,
     asking,
+    ending,
     glossary,
     handover,
     mending,
@@ -41,25 +43,25 @@ ASKING: dict[str, Step] = {
     "confirm": asking.Confirm(),
     "scope": asking.Scope(),
     "condition": asking.Condition(),
-    "clash": asking.Clash(),
-    "similar": asking.Similar(),
+    "clash": agreeing.Clash(),
+    "similar": agreeing.Similar(),
     "cause": mending.Cause(),
     "fix": mending.Fix(),
     "proof": mending.Proof(),
-    "stuck": mending.Stuck(),
+    "stuck": ending.Stuck(),
     "undo_pick": undoing.UndoPick(),
     "undo_confirm": undoing.UndoConfirm(),
 }
 WORKING: dict[str, Work] = {
     "look": mending.Look(),
     "try": mending.Try(),
-    "keep": mending.Keep(),
+    "keep": ending.Keep(),
     "hand": handover.Hand(),
     "undo": undoing.Undo(),
 }
 ENDS: dict[str, End] = {
-    "done": mending.Done(),
-    "stopped": mending.Stopped(),
+    "done": ending.Done(),
+    "stopped": ending.Stopped(),
     "handed": handover.Handed(),
     "undone": undoing.Undone(),
     "undo_left": undoing.UndoLeft(),

@@ -9,6 +9,7 @@ from refinery.agents.attempt import Attempt
 from refinery.errors import InputError, RefineryError
 from refinery.model.codec import encode
 from refinery.model.trace import Trace
+from refinery.safety.untrusted import visible
 from refinery.workflows import fix_stages
 from refinery.workflows.fix_outcome import FixOutcome
 from refinery.workflows.fix_stages import Place
@@ -145,7 +146,7 @@ def _of_fix(outcome: FixOutcome | None, best: Attempt | None) -> Iterator[str]:
     if best is not None:
         yield "\n## The change in `fix.patch`\n"
         yield "```text"
-        yield from (line.replace("```", "'''") for line in figures.details(best))
+        yield from (visible(line).replace("```", "'''") for line in figures.details(best))
         yield "```"
 
 
@@ -161,4 +162,4 @@ def _next(context: Context, outcome: FixOutcome | None, trace: Trace) -> Iterato
 
 
 def _inline(text: str) -> str:
-    return " ".join(text.split()).replace("<", "&lt;")
+    return visible(" ".join(text.split())).replace("<", "&lt;")

@@ -1,31 +1,27 @@
-"""The pages from the cause to the fix that is put into effect."""
+"""The pages from the cause to the proof of a fix."""
 
-import getpass
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from refinery import clock
 from refinery.agents.attempt import Attempt
-from refinery.codebase.repository import Repository
-from refinery.errors import BudgetError, CredentialsError, ModelError, RefineryError, RefusedError
+from refinery.errors import BudgetError, CredentialsError, ModelError, RefineryError
 from refinery.model.failure import Finding
 from refinery.model.verdict import Outcome, Verdict
-from refinery.workflows import changes, check_book, fix_stages, repositories
-from refinery.workflows.fix import Decision, FixRequest
+from refinery.workflows import fix_stages, repositories
+from refinery.workflows.fix import FixRequest
 from refinery.workflows.fix_outcome import FixOutcome
 from refinery.workflows.fix_stages import Place
-from refinery.workflows.guide import conversation, figures, plain
-from refinery.workflows.guide.context import Context, Say, chosen
+from refinery.workflows.guide import figures, plain
+from refinery.workflows.guide.context import ENGINEER, STOP, Context, Say, chosen
 from refinery.workflows.guide.pages import Choice, Kind, Page
 from refinery.workflows.guide.picking import can_be_tried
-from refinery.workflows.wiring import state_folder
 
 MOST_FIXES = 5
 """Fixes that are offered at most."""
-_ENGINEER = Choice("engineer", "Hand it over to an engineer")
-_STOP = Choice("stop", "Leave it for now")
 
 
 class Look:
@@ -112,11 +108,8 @@ class Fix:
             title="What could be changed",
             said=("Choose one; it is tried out on recorded conversations before it counts.",),
             choices=(
-                *(
-                    Choice(str(n), plain.change_told(a.hypothesis), _note(context, a))
-                    for n, a in enumerate(offered, 1)
-                ),
-                _ENGINEER,
+                *_fixes(context, offered),
+                ENGINEER,
             ),
             default="1",
             question="Which one shall I try out?",
@@ -189,7 +182,7 @@ class Proof:
             title=told.title,
             said=said,
             pairs=told.pairs,
-            choices=(*approve, *another, _ENGINEER, _STOP),
+            choices=(*approve, *another, ENGINEER, STOP),
             question="What shall I do?",
             details=figures.details(attempt),
         )
@@ -205,58 +198,6 @@ class Proof:
             context.session.approved_ns = clock.now_ns()
         steps = {"approve": "keep", "another": "fix", "engineer": "hand", "stop": "stopped"}
         context.go(steps[choice.key])
-
-
-class Keep:
-    """Puts the approved fix into effect."""
-
-    def page(self, context: Context) -> Page:
-        """What is going on."""
-        del context
-        return Page("keep", Kind.WORK, "I am putting the fix into effect")
-
-    def run(self, context: Context, say: Say) -> None:
-        """Commit, unless it has been done: a process may have died right after it."""
-        session = context.session
-        try:
-            session.change_id = _made_already(context) or self._commit(context)
-        except (RefineryError, OSError) as error:
-            session.trouble = str(error)
-            session.approved_ns = None
-            say("The fix could not be put into effect, and nothing was changed.")
-            context.again(
-                "The fix could not be put into effect from here: you may not be allowed to change "
-                "the agent, or somebody is changing it right now. You can hand it over."
-            )
-            context.go("proof")
-            return
-        home = context.workspace.home
-        for trace_id in (session.trace_id or "", *session.joined):
-            check_book.answered_by(home, trace_id, session.change_id)
-        context.go("done")
-
-    def _commit(self, context: Context) -> str:
-        decision = Decision("yes", context.approver or getpass.getuser())
-        outcome = fix_stages.decide(
-            _place(context), context.session.fix_session or "", decision, lambda _: None
-        )
-        if outcome.change is None:
-            raise RefusedError("the approved change was not made")
-        return outcome.change.change_id
-
-
-def _made_already(context: Context) -> str | None:
-    """The change this session's approval led to, also when the process died right after it."""
-    folder = repositories.choose(context.repository, context.trace)
-    repository = Repository.open(folder)
-    home = state_folder(repository.root)
-    changes.recover(repository, home)
-    since = context.session.approved_ns or 0
-    for change in changes.history(home):
-        is_ours = change.trace_id == context.session.trace_id and change.created_ns >= since
-        if is_ours and change.state == changes.APPLIED:
-            return change.change_id
-    return None
 
 
 def _stuck(context: Context, why: str) -> None:
@@ -303,6 +244,16 @@ def _offered(context: Context) -> list[Attempt]:
     drafts = _drafts(outcome)
     ranked = sorted(drafts, key=lambda a: a.hypothesis.finding_id != finding.finding_id)
     return ranked[:MOST_FIXES]
+
+
+def _fixes(context: Context, offered: list[Attempt]) -> Iterator[Choice]:
+    """The fixes by what they change; two that sound alike are told apart."""
+    seen: Counter[str] = Counter()
+    for number, attempt in enumerate(offered, 1):
+        told = plain.change_told(attempt.hypothesis)
+        seen[told] += 1
+        again = f" (in another way, {seen[told]})" if seen[told] > 1 else ""
+        yield Choice(str(number), told + again, _note(context, attempt))
 
 
 def _drafts(outcome: FixOutcome) -> list[Attempt]:
@@ -357,7 +308,7 @@ def _no_proof(context: Context) -> Page:
         kind=Kind.ASK,
         title="It could not be tried out",
         said=("The conversations could not be played again, so nothing is known of this fix.",),
-        choices=(Choice("another", "Try another fix"), _ENGINEER, _STOP),
+        choices=(Choice("another", "Try another fix"), ENGINEER, STOP),
         question="What shall I do?",
         details=(context.session.trouble or "no trial was made",),
     )
@@ -380,74 +331,3 @@ def _listening(say: Say) -> Callable[[str], None]:
             say(plainly)
 
     return hear
-
-
-class Stuck:
-    """Nothing can be tried here."""
-
-    def page(self, context: Context) -> Page:
-        """Say so, and offer the hand-over."""
-        has_cause = context.session.fix_session is not None
-        said = (
-            "I know no change that I could try out for this."
-            if has_cause
-            else "This conversation cannot be played again here, so no fix can be tried out."
-        )
-        return Page(
-            step="stuck",
-            kind=Kind.ASK,
-            title="Here an engineer has to help",
-            said=(said, "What you said is kept, and goes to the engineer with everything else."),
-            choices=(_ENGINEER, Choice("again", "Say it again in other words"), _STOP),
-            default="engineer",
-            question="What shall I do?",
-            details=(context.session.trouble or "no hypothesis has a change that may be tried",),
-        )
-
-    def take(self, context: Context, text: str) -> None:
-        """Hand over, or stop."""
-        choice = chosen(text, self.page(context).choices)
-        if choice is None:
-            context.again("Please type engineer, again, or stop.")
-            return
-        context.go({"engineer": "hand", "again": "right", "stop": "stopped"}[choice.key])
-
-
-class Done:
-    """The end of a session that led to a fix."""
-
-    def page(self, context: Context) -> Page:
-        """Say what was done, and how to take it back."""
-        title = conversation.title(context.trace)
-        word = _naming(title)
-        return Page(
-            step="done",
-            kind=Kind.END,
-            title="The fix is in effect",
-            said=(
-                f"From now on the agent answers “{title}” as you said.",
-                "What you said is kept: should the mistake come back, you will be told.",
-                f'To take the fix out again, type: refinery guide --undo "{word}"',
-            ),
-            details=(f"change {context.session.change_id}",),
-        )
-
-
-def _naming(title: str) -> str:
-    """A few words that name a conversation."""
-    words = [word.strip("?!.,:;\"'“”") for word in title.split()]
-    return " ".join([word for word in words if len(word) > 3][:3]) or title[:40]
-
-
-class Stopped:
-    """The end of a session that was left."""
-
-    def page(self, context: Context) -> Page:
-        """Say that nothing was changed."""
-        del context
-        return Page(
-            step="stopped",
-            kind=Kind.END,
-            title="Nothing was changed",
-            said=("What you said is kept, so that the same mistake can be recognised again.",),
-        )
