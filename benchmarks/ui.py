@@ -15,6 +15,7 @@ the list and of a trace of 5,000 runs, scrolling and keys in it (see `ui_pages`)
 import argparse
 import asyncio
 import json
+import os
 import random
 import secrets
 import statistics
@@ -34,6 +35,7 @@ from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 import httpx
+import psutil
 
 from benchmarks import ui_pages
 from refinery.model.trace import Run, RunError, RunKind, RunStatus, Usage
@@ -64,6 +66,8 @@ class Target:
     token: str
     traces: int
     seconds: float
+    process: int = 0
+    """Of the server."""
 
 
 def runs_of(number: int, rng: random.Random) -> tuple[Run, ...]:
@@ -163,8 +167,8 @@ def seed(path: Path, traces: int = TRACES) -> None:
 
 
 @contextmanager
-def served(path: Path) -> Iterator[tuple[str, str]]:
-    """`refinery serve` in a process of its own, as users start it; address and token."""
+def served(path: Path) -> Iterator[tuple[str, str, int]]:
+    """`refinery serve` in a process of its own, as users start it; address, token, process."""
     command = [sys.executable, "-m", "refinery", "serve", "--port", "0", "--json", "--no-open"]
     process = subprocess.Popen(
         [*command, "--store", str(path)], stdout=subprocess.PIPE, text=True, cwd=path.parent
@@ -172,7 +176,7 @@ def served(path: Path) -> Iterator[tuple[str, str]]:
     try:
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())
-        yield told["url"], told["ui"].partition("token=")[2]
+        yield told["url"], told["ui"].partition("token=")[2], process.pid
     finally:
         process.terminate()
         process.wait(30)
@@ -276,14 +280,25 @@ def read_all(target: Target, pause_s: float) -> list[tuple[str, float]]:
 def api(target: Target) -> Iterator[str]:
     """Latencies by kind of question, at full load and at one question a second each."""
     for pause_s, told in ((0.0, "asking at once again"), (1.0, "asking once a second")):
+        before = _processor_s(target.process)
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             took = pool.submit(read_all, target, pause_s).result()
         rate = len(took) / target.seconds
-        yield f"\n{READERS} readers {told}: {rate:.0f} answers/s"
+        each = (_processor_s(target.process) - before) * 1000 / max(1, len(took))
+        yield (
+            f"\n{READERS} readers {told}: {rate:.0f} answers/s, {each:.1f} ms of the server's "
+            f"processor time each (recording included), load {os.getloadavg()[0]:.0f}"
+        )
         kinds = sorted({kind for kind, _ in took})
         for kind in (*kinds, "all"):
             ms = [spent for which, spent in took if kind in (which, "all")]
             yield f"  {kind:<12} {len(ms):>6}  {figures(ms)}"
+
+
+def _processor_s(process: int) -> float:
+    """Processor time of a process so far; a busy machine does not change it as it does waiting."""
+    used = psutil.Process(process).cpu_times()
+    return float(used.user + used.system)
 
 
 def figures(ms: list[float]) -> str:
@@ -314,8 +329,8 @@ def run(folder: Path, traces: int, seconds: float, parts: list[str]) -> None:
     size = path.stat().st_size / 2**20
     print(f"{traces:,} traces, {size:.0f} MiB (ready after {time.perf_counter() - began:.0f} s)")
     for name in parts:
-        with served(path) as (url, token), recording(url) as took:
-            for line in PARTS[name](Target(url, token, traces, seconds)):
+        with served(path) as (url, token, process), recording(url) as took:
+            for line in PARTS[name](Target(url, token, traces, seconds, process)):
                 print(line, flush=True)
         print(f"recording meanwhile: {len(took)} requests of 25 runs, {figures(took)}")
 
