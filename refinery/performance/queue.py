@@ -90,6 +90,15 @@ class Queue:
             )
         return found[0]
 
+    def take(self, text: str) -> Item:
+        """Take an item to work on it; one that is taken already stays so.
+
+        Raises:
+            NotFoundError, InputError: as `find`.
+        """
+        item = self.find(text)
+        return self.move(item, "taken", "") if item.state == "waiting" else item
+
     def put(self, item: Item) -> Item:
         """Add an item, or bring its figures up to date; one that was taken stays taken."""
         known = next(

@@ -208,9 +208,7 @@ def take(workspace: Workspace, text: str) -> Item:
         NotFoundError: there is none.
         InputError: several ids begin so.
     """
-    queue = Queue(workspace.home)
-    item = queue.find(text)
-    return queue.move(item, "taken", "") if item.state == "waiting" else item
+    return Queue(workspace.home).take(text)
 
 
 def drop(workspace: Workspace, text: str, reason: str) -> Item:

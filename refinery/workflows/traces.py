@@ -149,9 +149,9 @@ def _latest(store: Store, *, failed: bool) -> Trace:
 
 def _queued(workspace: Workspace, text: str) -> Trace:
     """The example of an item of the optimisation queue."""
-    from refinery.workflows import perf_audit
+    from refinery.performance.queue import Queue
 
-    item = perf_audit.take(workspace, text)
+    item = Queue(workspace.home).take(text)
     trace = workspace.store.get_trace(item.trace_id)
     if trace is None:
         raise NotFoundError(

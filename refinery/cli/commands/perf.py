@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refinery.cli import fix_view, output, perf_view
+from refinery.cli.help import examples
 from refinery.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ EPILOG = """Examples:
 
   refinery perf audit --limit "tool max_duration_ms=500" --test-command "pytest -q"
 
-  refinery fix queue:next
+  refinery perf queue
 """
 
 app = typer.Typer(
@@ -46,7 +47,13 @@ def group() -> None:
     """What runs cost: reports, SQL, variants, audits, the queue, benchmarks."""
 
 
-@app.command()
+@app.command(
+    **examples(
+        "refinery perf report --by name --since 7d",
+        "refinery perf report --since 7d --against 14d..7d",
+        "refinery perf report --session after --against session:before",
+    )
+)
 def report(
     ctx: typer.Context,
     by: Annotated[
@@ -98,7 +105,7 @@ def report(
     raise typer.Exit(ExitCode.NEGATIVE if worse else ExitCode.DONE)
 
 
-@app.command()
+@app.command(**examples('refinery perf sql "SELECT name, count(*) FROM runs GROUP BY name"'))
 def sql(
     ctx: typer.Context,
     query: Annotated[
@@ -121,7 +128,9 @@ def sql(
     )
 
 
-@app.command()
+@app.command(
+    **examples("refinery perf compare search_flights", "refinery perf compare 3fa9c1d2 8be0f7aa")
+)
 def compare(
     ctx: typer.Context,
     first: Annotated[
@@ -148,7 +157,9 @@ def compare(
     raise typer.Exit(ExitCode.DONE if is_faster else ExitCode.NEGATIVE)
 
 
-@app.command()
+@app.command(
+    **examples('refinery perf audit --limit "tool max_duration_ms=500" --test-command "pytest -q"')
+)
 def audit(
     ctx: typer.Context,
     limit: Annotated[
@@ -200,7 +211,11 @@ def audit(
     raise typer.Exit(ExitCode.NEGATIVE if is_broken else ExitCode.DONE)
 
 
-@app.command()
+@app.command(
+    **examples(
+        "refinery perf queue", 'refinery perf queue --drop 3fa9c1d2 --reason "rarely called"'
+    )
+)
 def queue(
     ctx: typer.Context,
     take: Annotated[
@@ -237,7 +252,7 @@ def queue(
     raise typer.Exit(ExitCode.DONE if items else ExitCode.NOTHING)
 
 
-@app.command()
+@app.command(**examples("refinery perf bench shop:old shop:new --scenario text --repeats 50"))
 def bench(
     functions: Annotated[
         list[str], typer.Argument(metavar="MODULE:FUNCTION...", help="The first is the baseline.")
