@@ -112,7 +112,7 @@ def _undated(workspace: Workspace) -> int:
 
 def _forget(workspace: Workspace, ids: list[str]) -> str:
     """Take traces out of the search index; says why not when that fails."""
-    if not (workspace.home / search.FOLDER).is_dir():
+    if not search.folder_of(workspace).is_dir():
         return ""
     try:
         with search.open_index(workspace) as index:

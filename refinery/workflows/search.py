@@ -7,7 +7,9 @@ without it everything else works and says what is missing.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
+from hashlib import blake2b
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refinery import plugins
@@ -201,7 +203,7 @@ def state(workspace: Workspace) -> "State | None":
     """What the index is; None when there is none, or its library is missing."""
     from refinery.search.register import FILE
 
-    if not is_installed() or not (workspace.home / FOLDER / FILE).is_file():
+    if not is_installed() or not (folder_of(workspace) / FILE).is_file():
         return None
     with open_index(workspace) as index:
         return index.state()
@@ -222,7 +224,14 @@ def open_index(workspace: Workspace) -> "Index":
         raise PluginError("searching by meaning needs the extra `lance`", hint=INSTALL)
     from refinery.search.index import Index
 
-    return Index(workspace.home / FOLDER, _embedder(workspace))
+    return Index(folder_of(workspace), _embedder(workspace))
+
+
+def folder_of(workspace: Workspace) -> Path:
+    """Where the index of the workspace's store is: a store named by URL has one of its own."""
+    url = workspace.settings.values.store
+    mark = f"-{blake2b(url.encode(), digest_size=6).hexdigest()}" if url else ""
+    return workspace.home / f"{FOLDER}{mark}"
 
 
 def _embedder(workspace: Workspace) -> Embedder:
@@ -273,8 +282,8 @@ def _near(
             )
         except BROKEN as error:
             found.notes.append(
-                f"searched by words only: the index is damaged ({error}); "
-                "`refinery search --rebuild` makes it anew from the trace store"
+                f"searched by words only: the index cannot be read or written ({error}); when "
+                "the disk is not full, `refinery search --rebuild` makes it anew"
             )
         found.notes += index.notes
     return found

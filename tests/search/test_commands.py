@@ -204,3 +204,29 @@ def test_stats_name_the_store_and_the_index() -> None:
     assert after["search"]["embedder"] == "hash-512"
     assert after["search"]["interactions"] == 5
     assert "hash-512" in call("stats").stdout
+
+
+def test_each_store_has_an_index_of_its_own(tmp_path: Path, home: Path) -> None:
+    other = f"sqlite://{tmp_path / 'other.db'}"
+
+    empty = call("--store", other, "search", "kettle", "--json")
+    ours = call("search", "kettle", "--json").json
+
+    assert empty.code == 5
+    assert empty.json["indexed"] == 0
+    assert ours["indexed"] == 5
+    assert len(list(home.glob(f"{search.FOLDER}*"))) == 2
+
+
+def test_a_damaged_index_is_told_and_words_still_answer(home: Path) -> None:
+    call("search", "kettle")
+    for path in (home / search.FOLDER).rglob("*.manifest"):
+        path.write_bytes(b"damage")
+
+    told = call("search", "kettle", "--json")
+    mended = call("search", "kettle", "--rebuild", "--json").json
+
+    assert told.code == 0
+    assert told.json["arms"] == ["text"]
+    assert "--rebuild" in told.json["notes"][0]
+    assert mended["arms"] == ["text", "meaning"]

@@ -307,7 +307,7 @@ def test_a_label_makes_a_conversation_failed(store: SqliteStore, tmp_path: Path)
         index.fill(store)
 
         assert nearest(index, "lamp shade", Query(status="failed"))[0] == "lamp"
-        assert nearest(index, "lamp shade", Query(status="error")) == ["broken"]
+        assert nearest(index, "where is the order", Query(status="error")) == ["broken"]
 
 
 def test_a_large_index_reaches_its_recall_floor(
