@@ -447,6 +447,8 @@ class Serving(TypedDict):
     """`refinery serve`, one line when it is ready."""
 
     url: str
+    ui: str
+    """Address of the pages, with the token that opens them."""
     host: str
     port: int
     store: str
