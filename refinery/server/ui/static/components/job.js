@@ -10,9 +10,13 @@ import { duration, iso, moment } from "../format.js";
 import { visible } from "./text.js";
 import { Failure } from "./states.js";
 import { Icon } from "./icon.js";
-import { toast } from "./toast.js";
+import { announce, toast } from "./toast.js";
 
 export const ENDED = new Set(["done", "failed", "cancelled"]);
+const ENDINGS = {
+  done: "Done: the result is on the page.", failed: "It failed: the page says why.", cancelled: "Cancelled.",
+  awaiting_approval: "A proven patch waits for your decision.",
+};
 const POLL_MS = 4000;
 const LINES_SHOWN = 6;
 
@@ -54,8 +58,19 @@ export function useJob(id) {
     });
     return () => source.close();
   }, [id, isKnown, isOver, online]);
+  useEndAnnounced(isKnown ? state.data.state : null);
   const lines = useMemo(() => merged(state.data?.progress ?? [], fresh), [state.data, fresh]);
   return { ...state, lines, isActive: isKnown && !ENDED.has(state.data.state) };
+}
+
+/** Tell screen readers when a job that was at work has come to something. */
+function useEndAnnounced(state) {
+  const before = useRef(null);
+  useEffect(() => {
+    const wasAtWork = before.current === "running" || before.current === "queued";
+    if (wasAtWork && state in ENDINGS) announce(ENDINGS[state]);
+    before.current = state;
+  }, [state]);
 }
 
 function merged(kept, fresh) {

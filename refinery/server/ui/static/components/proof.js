@@ -93,8 +93,8 @@ export function Hypotheses({ hypotheses, chosen }) {
       rowClass=${({ hypothesis_id: id }) => (id === chosen ? "matrix-chosen" : "")}
       columns=${[
         { id: "title", label: "Change", render: (one) => html`<${Idea} one=${one} isChosen=${one.hypothesis_id === chosen} />` },
-        { id: "verdict", label: "What became of it", render: ({ verdict, problem, reason }) => html`${verdict ? html`<${VerdictBadge} verdict=${verdict} />` : html`<span class="muted">not tried</span>`}
-          ${(reason || problem) && html`<div class="muted">${visible(reason ?? problem)}</div>`}` },
+        { id: "verdict", label: "What became of it", render: ({ verdict, problem, reason }) => html`${verdict && html`<${VerdictBadge} verdict=${verdict} />`}
+          <div class="muted">${visible(reason ?? problem ?? (verdict ? "" : "not tried"))}</div>` },
       ]} />
   </section>`;
 }

@@ -31,7 +31,8 @@ export function WhatIfForm({ trace, runs, at, options, isBusy, isAgain, begin })
   const [step, setStep] = useState(calls.some(({ run_id: id }) => id === at) ? at : null);
   const [problem, setProblem] = useState(null);
   const set = (part) => { setForm((old) => ({ ...old, ...part })); setProblem(null); };
-  const chosen = step ?? (entry === false && calls.length > 1 ? calls[0].run_id : "");
+  const isWhole = entry === "callable" || entry === undefined;
+  const chosen = step ?? (!isWhole && calls.length > 1 ? calls[0].run_id : "");
   const read = useMemo(() => optionsOf(form, chosen), [form, chosen]);
   const submit = (event) => {
     event.preventDefault();
@@ -44,7 +45,7 @@ export function WhatIfForm({ trace, runs, at, options, isBusy, isAgain, begin })
       <${Sort} entry=${entry} calls=${calls} />
       ${calls.length > 0 && html`
         <${Asked} form=${form} set=${set} trace=${trace.trace_id} call=${calls.find(({ run_id: id }) => id === chosen) ?? calls[0]} calls=${calls}>
-          <${StepChoice} calls=${calls} chosen=${chosen} choose=${setStep} mayAll=${entry !== false || calls.length === 1} />
+          <${StepChoice} calls=${calls} chosen=${chosen} choose=${setStep} mayAll=${isWhole || calls.length === 1} />
         </${Asked}>
         <${Prompts} prompts=${form.prompts} set=${set} trace=${trace.trace_id} call=${chosen || calls[0]?.run_id} />`}
       <details class="fold"><summary>Set recorded values, limits</summary>
@@ -63,23 +64,25 @@ export function WhatIfForm({ trace, runs, at, options, isBusy, isAgain, begin })
   </section>`;
 }
 
-/** Whether the recording says how its program was started: its entry point, false, or undefined yet. */
+/** How the recording says its program was started: "callable", "command", false, or undefined yet. */
 function useEntry(trace, root) {
   const { data } = useData(root ? runPath(trace, root) : null);
   if (!data) return undefined;
-  const entry = data.metadata?.refinery?.entry_point;
-  return entry?.kind === "callable" ? entry : false;
+  return data.metadata?.refinery?.entry_point?.kind ?? false;
 }
+
+const SORTS = {
+  callable: "The agent runs again in a sandbox. What you change is asked of the model; everything else answers from the recording. The recording itself stays as it is.",
+  command: "The whole program can be replayed as recorded. With a change, one answer of the model is asked for again; what came after it is not run again.",
+  none: "This recording does not say how its program was started, so one answer of the model is asked for again, with your change; what came after it is not run again.",
+};
 
 function Sort({ entry, calls }) {
   const [about, setAbout] = useState(null);
   useEffect(() => { session().then(setAbout, () => {}); }, []);
   if (entry === undefined) return null;
   if (calls.length === 0) return html`<p>No model was asked in this recording, so only recorded values can be set.</p>`;
-  const text = entry
-    ? "The agent runs again in a sandbox. What you change is asked of the model; everything else answers from the recording. The recording itself stays as it is."
-    : "This recording does not say how its program was started, so one answer of the model is asked for again, with your change; what came after it is not run again.";
-  return html`<p>${text}${entry && about && !about.repository ? " The agent's repository was not found here: start refinery serve in it." : ""}</p>`;
+  return html`<p>${SORTS[entry] ?? SORTS.none}${entry && about && !about.repository ? " The agent's repository was not found here: start refinery serve in it." : ""}</p>`;
 }
 
 function StepChoice({ calls, chosen, choose, mayAll }) {

@@ -86,7 +86,7 @@ function Running({ id }) {
   };
   const isInterrupted = data?.state === "failed" && data.error?.code === "interrupted" && data.session_id;
   return html`<${Page} title="Fix" heading=${headingOf(data)} crumbs=${crumbs}><div class="stack">
-    ${!isShown && html`<${JobProgress} job=${job} title=${hasWaited.current ? "Carrying out your decision" : "Looking for a fix"} again=${again} cancelled="Cancelled. Nothing was committed; the repository is as it was." />`}
+    ${!isShown && html`<${JobProgress} job=${job} title=${hasWaited.current ? "Carrying out your decision" : "Looking for a fix"} again=${again} cancelled="Nothing was committed; the repository is as it was." />`}
     ${isInterrupted && html`<div><button type="button" class="button button-primary" onClick=${goOn}>Go on where it was interrupted</button></div>`}
     ${isShown && html`<${Evidence} job=${job} again=${again} />`}
   </div></${Page}>`;

@@ -63,7 +63,7 @@ function hintOf(error) {
 function Outcome({ job, trace, runs, clear }) {
   const { data } = job;
   if (!data || data.state !== "done") {
-    return html`<${JobProgress} job=${job} title="Trying it" again=${clear} hintOf=${hintOf} cancelled="Cancelled. The recording is as it was; nothing new was stored." />`;
+    return html`<${JobProgress} job=${job} title="Trying it" again=${clear} hintOf=${hintOf} cancelled="The recording is as it was; nothing new was stored." />`;
   }
   if (data.kind === "replay") return html`<${ExactResult} result=${data.result} />`;
   return html`<${WhatIfResult} result=${data.result} trace=${trace} runs=${runs} />`;
