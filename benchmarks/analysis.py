@@ -11,6 +11,8 @@ whose exporter appends JSON to a file. `full` is on the disk before the call ret
 survives a killed process. Overhead is what recording adds to an operation of 10 ms.
 
 Questions: the same rows in the hybrid store's copy and in a plain DuckDB file, asked in turns.
+50,000 runs go through the store, which gives the rates of writing and syncing; the copy's tables
+are then multiplied by SQL to the number asked for.
 """
 
 import contextlib
@@ -97,6 +99,7 @@ def ways(folder: Path) -> Iterator[list[Way]]:
             Way("raw SQLite, full", _raw_sqlite(stack, folder / "f.db", "FULL")),
             Way("OpenTelemetry SDK", _opentelemetry(stack, folder / "spans.jsonl")),
             Way("hybrid store, process", _hybrid(stack, folder / "process", "process")),
+            Way("the same, sync off", _hybrid(stack, folder / "off", "process", auto_sync=False)),
             Way("hybrid store, full", _hybrid(stack, folder / "full", "full")),
             Way("SQLite store, full", _sqlite_store(stack, folder / "store.db")),
         ]
@@ -154,8 +157,12 @@ def _opentelemetry(stack: contextlib.ExitStack, path: Path) -> Callable[[Run], o
     return write
 
 
-def _hybrid(stack: contextlib.ExitStack, base: Path, durability: str) -> Callable[[Run], object]:
-    store = stack.enter_context(hybrid.HybridStore(base, durability=durability))
+def _hybrid(
+    stack: contextlib.ExitStack, base: Path, durability: str, *, auto_sync: bool = True
+) -> Callable[[Run], object]:
+    store = stack.enter_context(
+        hybrid.HybridStore(base, durability=durability, auto_sync=auto_sync)
+    )
     return lambda run: store.write_runs([run])
 
 
@@ -191,13 +198,13 @@ def measure_writes(writes: int) -> None:
 
 def _overhead(all_ways: list[Way]) -> None:
     """What is added to an operation of 10 ms of work: wall, and on the caller's processor."""
-    print(f"\nadded to {OPERATION_MS:.0f} ms of work, medians of 150 in turns\n")
+    print(f"\nadded to {OPERATION_MS:.0f} ms of work, medians of 40 in turns\n")
     print(f"{'way':24}{'wall µs':>10}{'share':>9}{'CPU µs':>10}{'share':>9}")
     chosen = [Way(way.name, way.write) for way in all_ways]
     chosen.append(Way("@instrument, recorded", lambda run: None))
     cpu: dict[str, list[float]] = {way.name: [] for way in chosen}
     with _instrumented() as call:
-        for number in range(150):
+        for number in range(40):
             for way in chosen:
                 run = made(10_000_000 + number)
                 _work(OPERATION_MS)
@@ -241,6 +248,13 @@ def _instrumented() -> Iterator[Callable[[Any], object]]:
         yield work
 
 
+SEEDED = 50_000
+MULTIPLIED = f"""INSERT INTO runs SELECT runs.* REPLACE (
+    number + {SEEDED} * again AS number, run_id || '-' || again AS run_id,
+    trace_id || '-' || again AS trace_id, start_ns + {SEEDED} * 1000000 * again AS start_ns,
+    end_ns + {SEEDED} * 1000000 * again AS end_ns, inputs || again AS inputs)
+FROM runs, range(1, ?) AS copies(again)"""
+
 QUESTIONS = {
     "one trace": "SELECT * FROM runs WHERE trace_id = 'trace-777'",
     "latest 50 errors": (
@@ -264,23 +278,21 @@ def measure_questions(count: int) -> None:
         base, plain = Path(folder, "traces"), Path(folder, "plain.duckdb")
         with hybrid.HybridStore(base, auto_sync=False, durability="process") as store:
             begun = time.perf_counter()
-            for at in range(0, count, 5_000):
-                store.write_runs(
-                    [made(number, 20) for number in range(at, min(count, at + 5_000))]
-                )
+            for at in range(0, SEEDED, 5_000):
+                store.write_runs([made(number, 20) for number in range(at, at + 5_000)])
             written = time.perf_counter() - begun
             begun = time.perf_counter()
             store.sync()
             synced = time.perf_counter() - begun
-        print(
-            f"\n{count:,} runs: written {count / written:,.0f}/s, synced {count / synced:,.0f}/s"
-        )
+        rates = [f"{SEEDED / seconds:,.0f}/s" for seconds in (written, synced)]
+        print(f"\n{SEEDED:,} runs: written {rates[0]}, synced {rates[1]}")
         files = (base.with_suffix(".lmdb") / "data.mdb", base.with_suffix(".duckdb"))
-        print(
-            "bytes a run: LMDB {:.0f}, DuckDB {:.0f}\n".format(
-                *(f.stat().st_size / count for f in files)
-            )
-        )
+        sizes = [file.stat().st_size / SEEDED for file in files]
+        print(f"bytes a run: LMDB {sizes[0]:.0f}, DuckDB {sizes[1]:.0f}")
+        with duckdb.connect(str(base.with_suffix(".duckdb"))) as ours:
+            ours.execute(MULTIPLIED, [count // SEEDED])
+            total = ours.execute("SELECT count(*) FROM runs").fetchone()
+        print(f"questions over {total[0]:,} runs\n" if total else "")
         with duckdb.connect(str(plain), config={"threads": "2"}) as raw:
             raw.execute(f"ATTACH '{base}.duckdb' AS ours (READ_ONLY)")
             raw.execute("CREATE TABLE runs AS FROM ours.runs")
