@@ -16,6 +16,7 @@ import pytest
 from refinery.model.codec import encode_run
 from refinery.model.trace import Run
 from refinery.stores.sqlite import open_store
+from tests.kits.traces import sample
 
 pytestmark = pytest.mark.slow
 
@@ -133,6 +134,34 @@ def test_a_file_without_a_key_is_an_error(tmp_path: Path) -> None:
 
     assert process.returncode == 2
     assert "holds no key" in errors
+
+
+def test_it_ends_at_once_though_a_job_is_followed(tmp_path: Path) -> None:
+    home = tmp_path / "state"
+    store = open_store(str(home / "traces.db"))
+    store.write_runs(sample("bad", failed="boom").runs)
+    store.close()
+    process = start("--port", "0", "--json", REFINERY_HOME=str(home))
+    told = ready(process)
+    token = (home / f"serve-{told['port']}.token").read_text().strip()
+    headers = {"authorization": f"Bearer {token}"}
+    with httpx.Client(base_url=f"{told['url']}/refinery/v1", headers=headers) as client:
+        order = {"kind": "diagnose", "trace_id": "bad", "options": {}}
+        job_id = client.post("/jobs", json=order).json()["job_id"]
+        with client.stream("GET", f"/jobs/{job_id}/events") as events:
+            lines = events.iter_lines()
+            assert next(lines) == "event: state"
+            process.send_signal(signal.SIGTERM)
+            list(lines)
+    began = time.monotonic()
+    process.communicate(timeout=60)
+
+    assert process.returncode == 0
+    assert time.monotonic() - began < 30
+    kept = json.loads((home / "jobs" / f"{job_id}.json").read_text())
+    assert kept["state"] in ("done", "failed")
+    for file in home.rglob("*"):
+        assert file.is_dir() or file.name == ".gitignore" or file.stat().st_mode & 0o077 == 0, file
 
 
 def test_what_recorders_leave_in_the_spool_shows_up(tmp_path: Path) -> None:
