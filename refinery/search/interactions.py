@@ -90,7 +90,9 @@ def interaction_of(summary: TraceSummary, trace: Trace) -> Interaction | None:
 
 
 def asked_of(trace: Trace) -> str:
-    """What the user asked: the last message of a user, a field of a usual name, else all texts.
+    """What the user asked: first and last message of a user, a field of a usual name, else all.
+
+    The first says what a long conversation is about, the last is what is answered.
 
     When the root was given nothing, the first model call that was given something says it.
     """
@@ -105,7 +107,7 @@ def asked_of(trace: Trace) -> str:
 def _question(run: Run) -> str:
     asked = [m.text for m in messages_in(run) if m.role == "user" and m.text.strip()]
     if asked:
-        return asked[-1]
+        return asked[0] if len(asked) == 1 else f"{asked[0]}\n{asked[-1]}"
     inputs = run.inputs
     if isinstance(inputs, Mapping):
         for key in _ASKED:

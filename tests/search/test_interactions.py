@@ -5,7 +5,7 @@ from tests.kits.traces import llm, run, trace
 SUMMARY = TraceSummary("t", "t", RunStatus.OK, 1, 0, 1, 2, "test")
 
 
-def test_the_last_message_of_the_user_is_what_was_asked() -> None:
+def test_the_first_and_last_message_of_the_user_are_what_was_asked() -> None:
     messages = [
         {"role": "system", "content": "be kind"},
         {"role": "user", "content": "hello"},
@@ -13,7 +13,9 @@ def test_the_last_message_of_the_user_is_what_was_asked() -> None:
         {"role": "user", "content": "where is my parcel?"},
     ]
 
-    assert asked_of(trace(run("t", inputs={"messages": messages}))) == "where is my parcel?"
+    asked = asked_of(trace(run("t", inputs={"messages": messages})))
+
+    assert asked == "hello\nwhere is my parcel?"
 
 
 def test_a_field_of_a_usual_name_is_what_was_asked() -> None:
