@@ -18,6 +18,7 @@ export const compact = (value) => (isNumber(value) ? COMPACT.format(value).toLow
 /** Milliseconds as `0.4 ms`, `320 ms`, `1.24 s`, `3 min 05 s`, `2 h 10 min`. */
 export function duration(ms) {
   if (!isNumber(ms)) return UNKNOWN;
+  if (ms < 0) return `−${duration(-ms)}`; // Clocks of two machines differ, or one was set back.
   if (ms < 1) return `${ms === 0 ? 0 : ms.toFixed(2)} ms`;
   if (ms < 1000) return `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
   if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;

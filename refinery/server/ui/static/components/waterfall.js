@@ -13,7 +13,8 @@ import { oneLine } from "./text.js";
 
 const ROW_PX = 30;
 const OVERSCAN = 12;
-const DEEPEST_INDENT = 16;
+/** Deeper runs are not moved further to the right, or their names would have no room. */
+const DEEPEST_INDENT = 8;
 const PAGE_ROWS = 15;
 
 /**
