@@ -3,6 +3,7 @@ import { html, useState } from "../html.js";
 import { send } from "../api.js";
 import { confirm } from "./confirm.js";
 import { Icon } from "./icon.js";
+import { remarkWords } from "./proof.js";
 import { Failure } from "./states.js";
 import { toast } from "./toast.js";
 import { visible } from "./text.js";
@@ -62,7 +63,7 @@ function Approve({ job, isBusy, post }) {
     <div><button type="button" class="button button-primary button-large" disabled=${isBusy || (reasons.length > 0 && !seen)} onClick=${approve}>Approve and commit</button></div>`;
 }
 
-const textOf = (item) => (typeof item === "string" ? item : `${item.message ?? ""}${item.path ? ` (${item.path}${item.line ? `:${item.line}` : ""})` : ""}`);
+const textOf = (item) => (typeof item === "string" ? item : `${remarkWords(item)}${item.path ? ` (${item.path}${item.line ? `:${item.line}` : ""})` : ""}`);
 
 function Edit({ diff, isBusy, post }) {
   const [text, setText] = useState(diff);

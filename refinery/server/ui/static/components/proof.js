@@ -68,6 +68,25 @@ function probability(value) {
   return value.toPrecision(2);
 }
 
+/** What each of the guard's rules is about, in a reader's words; a project's own rules keep their name. */
+const RULES = {
+  capability_growth: "The program could do more than before, or would check less",
+  declared_files: "A file the project protects",
+  deletion: "It takes something away",
+  hidden_unicode: "Characters a reader cannot see",
+  located_cause: "Outside the place of the cause",
+  new_dependency: "It changes what gets installed",
+  path_policy: "A file that steers tools, tests or builds",
+  prompt_growth: "A prompt gains reach, or copied text",
+  secrets: "A key or password",
+  size: "More than a person reads",
+  syntax: "It cannot be read as code",
+  test_weakening: "A test would demand less",
+};
+
+/** A remark of the guard in words. */
+export const remarkWords = ({ rule, message }) => `${RULES[rule] ?? rule}: ${message}`;
+
 const GUARD = { allow: ["ok", "Nothing to object to"], hold: ["warn", "Held: a person has to look"], block: ["bad", "Blocked"] };
 
 /** The guard's remarks on the exact bytes of a patch. @param {{guard: any}} props */
@@ -80,7 +99,7 @@ export function GuardView({ guard }) {
       ${said.length === 0
         ? html`<p>The patch adds no new powers to the program: no new imports, files, network or commands, and nothing outside the place of the cause.</p>`
         : html`<ul class="plain-list stack-tight">${said.map((remark, at) => html`<li key=${at} class="remark"><${Badge} tone=${GUARD[remark.outcome]?.[0] ?? "quiet"}>${remark.outcome}</${Badge}>
-          <span>${visible(remark.message)}${remark.path && html` <code>${remark.path}${remark.line ? `:${remark.line}` : ""}</code>`} <span class="muted">(${remark.rule})</span></span></li>`)}</ul>`}
+          <span>${visible(remarkWords(remark))}${remark.path && html` <code>${remark.path}${remark.line ? `:${remark.line}` : ""}</code>`}</span></li>`)}</ul>`}
     </div>
   </section>`;
 }
