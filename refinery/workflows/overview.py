@@ -10,6 +10,8 @@ from refinery.workflows.what_if_outcome import cost_of
 
 BRIEF = 240
 """Characters of a text in a list."""
+MAX_ROWS = 20_000
+"""Runs of one trace that are shown: about 7 MB, and more than anybody looks at."""
 MAX_DEPTH_SHOWN = 1_000
 """Deepest level a run is said to be at; a chain of runs may be longer."""
 _CALLS = (RunKind.LLM, RunKind.EMBEDDING)
@@ -66,10 +68,10 @@ def summary(trace: Trace, label: str | None) -> TraceSummary:
 
 
 def tree(trace: Trace) -> list[dict[str, Json]]:
-    """The runs of a trace in tree order, without payloads."""
+    """The first `MAX_ROWS` runs of a trace in tree order, without payloads."""
     depths: dict[str, int] = {}
     rows = []
-    for order, run in enumerate(trace.runs):
+    for order, run in enumerate(trace.runs[:MAX_ROWS]):
         depth = depths.get(run.parent_id or "", -1) + 1
         depths[run.run_id] = depth
         rows.append(_row(run, order, min(depth, MAX_DEPTH_SHOWN)))

@@ -104,6 +104,7 @@ class TraceShape(Document):
 
     trace: TraceLine
     runs: list[RunRow]
+    is_cut: bool = Field(description="Whether only the first 20,000 runs are shown.")
     findings: list[dict[str, Any]]
 
 

@@ -87,6 +87,7 @@ def read_trace(given: Given, trace_id: TraceId) -> Response:
         {
             "trace": overview.line(summary, trace),
             "runs": overview.tree(trace),
+            "is_cut": len(trace.runs) > overview.MAX_ROWS,
             "findings": given.board.findings_of(trace.trace_id),
         }
     )
