@@ -123,9 +123,21 @@ class Index:
         )
 
     def fill(
-        self, store: Store, for_s: float | None = None, progress: Progress | None = None
+        self,
+        store: Store,
+        for_s: float | None = None,
+        progress: Progress | None = None,
+        *,
+        mark: str | None = None,
     ) -> Filling | None:
         """Bring it up to date; None when another process owns it.
+
+        Args:
+            store: what it is filled from.
+            for_s: stop after about so many seconds; None: when all is done.
+            progress: told after each batch.
+            mark: anything that changes with the store's content; when it is the one of the last
+                whole filling, there is nothing to do. None: look at all traces.
 
         Raises:
             OtherEmbedderError: it holds vectors of another embedder; `rebuild` makes it anew.
@@ -135,9 +147,14 @@ class Index:
             return None
         tables = self._opened(make=True)
         assert tables is not None
+        is_same = mark is not None and self._register.facts().get("mark") == mark
+        if is_same and tables.count() == self._register.count():
+            return Filling()
         done = filling.fill(self._parts(store, tables), for_s, progress)
         if done.written or done.removed:
             self._index_vectors(tables)
+        if mark is not None:
+            self._register.note({"mark": "" if done.waiting else mark})
         return done
 
     def rebuild(self, store: Store, progress: Progress | None = None) -> Filling:

@@ -289,11 +289,25 @@ def _near(
     return found
 
 
+def _mark(workspace: Workspace) -> str | None:
+    """What changes whenever the file of the store does; None for a store that is not one file."""
+    url = str(workspace.store.stats()["url"])
+    path = Path(url.removeprefix("sqlite://"))
+    if not url.startswith("sqlite://") or not path.is_file():
+        return None
+    parts = [url]
+    for file in (path, path.with_name(f"{path.name}-wal")):
+        seen = file.stat() if file.exists() else None
+        parts.append(f"{seen.st_size} {seen.st_mtime_ns}" if seen and seen.st_size else "")
+    return "|".join(parts)
+
+
 def _fill(index: "Index", workspace: Workspace, ways: Ways, found: _Meaning) -> None:
     if ways.rebuild:
         done = index.rebuild(workspace.store, ways.progress)
     else:
-        filled = index.fill(workspace.store, ways.filling_s, ways.progress)
+        mark = _mark(workspace)
+        filled = index.fill(workspace.store, ways.filling_s, ways.progress, mark=mark)
         if filled is None:
             found.notes.append(
                 "another process is filling the index: the latest interactions may be missing"

@@ -230,3 +230,17 @@ def test_a_damaged_index_is_told_and_words_still_answer(home: Path) -> None:
     assert told.json["arms"] == ["text"]
     assert "--rebuild" in told.json["notes"][0]
     assert mended["arms"] == ["text", "meaning"]
+
+
+def test_what_was_written_since_the_last_search_is_found(home: Path) -> None:
+    from refinery.stores.sqlite import SqliteStore
+
+    call("search", "kettle")
+    call("search", "kettle")
+    with SqliteStore(home / "traces.db") as store:
+        store.write_runs([run("new", "agent", inputs={"q": "a samovar for tea"})])
+
+    found = call("similar", "samovar tea", "--json").json
+
+    assert [one["trace_id"] for one in found["results"]] == ["new"]
+    assert found["indexed"] == 6

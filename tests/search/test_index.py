@@ -177,6 +177,21 @@ def test_filling_may_be_bounded_in_time(
     assert told == [(2, 5)]
 
 
+def test_a_store_of_the_same_mark_is_not_looked_at_again(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    with Index(tmp_path / "index", Counting()) as index:
+        index.fill(store, mark="one")
+        store.delete_traces(["lamp"])
+
+        same = index.fill(store, mark="one")
+        other = index.fill(store, mark="two")
+
+    assert same == filling.Filling()
+    assert other is not None
+    assert other.removed == 1
+
+
 def test_one_process_owns_the_index_and_others_read(store: SqliteStore, tmp_path: Path) -> None:
     with Index(tmp_path / "index", Counting()) as owner:
         owner.fill(store)
