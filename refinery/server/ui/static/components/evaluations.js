@@ -66,12 +66,12 @@ function Item({ one, names }) {
   const title = titleOf(one.item);
   const hasMore = one.item !== null && typeof one.item === "object";
   return html`<tr class=${one.qualified === false ? "is-dropped" : ""}>
-      <th scope="row" class="evaluation-item">
+      <th scope="row" class="evaluation-item"><span class="item-line">
         ${hasMore
           ? html`<button type="button" class="item-toggle" aria-expanded=${String(isOpen)} onClick=${() => setOpen(!isOpen)}><${Icon} name="chevron" /><span>${oneLine(one.id, 80)}</span></button>`
           : html`<span class="item-toggle">${oneLine(one.id, 80)}</span>`}
         ${title && title !== one.id && html`<span class="item-title">${oneLine(title, 120)}</span>`}
-      </th>
+      </span></th>
       <td><${Verdict} passed=${one.qualified} words=${["Yes", "No"]} /></td>
       ${names.map((name) => html`<td key=${name}>${one.verdicts[name] && html`<${Verdict} passed=${one.verdicts[name].passed} words=${["pass", "fail"]} /><span class="verdict-detail">${visible(one.verdicts[name].detail.slice(0, 400))}</span>`}</td>`)}
       <td class="evaluation-why">${visible(one.reasoning.slice(0, 1000))}</td>

@@ -143,7 +143,7 @@ function Row({ row, at, span, mark, isHit, isSelected, select, open, toggle }) {
         : html`<span class="tree-toggle" aria-hidden="true"></span>`}
       ${run.depth > DEEPEST_INDENT && html`<span class="tree-depth" title="Depth">${run.depth}</span>`}
       <${KindBadge} kind=${run.kind} />
-      <span class="tree-label" dir="auto">${oneLine(run.name || run.kind || "run", 160)}</span>
+      <span class="tree-label" dir="auto" title=${(run.name || "").slice(0, 300)}>${oneLine(run.name || run.kind || "run", 160)}</span>
       <${Marks} run=${run} mark=${mark} />
     </span>
     <span class="cell-bar" role="gridcell"><${Bar} run=${run} span=${span} mark=${mark} /></span>
