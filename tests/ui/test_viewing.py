@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +20,7 @@ from tests.ui import sights
 
 pytestmark = pytest.mark.slow
 
+PIPELINE = Path(__file__).parents[2] / "examples" / "xray_pipeline.py"
 Opening = Callable[..., Seen]
 STEPS = {
     "judged": "/ui/traces/xray/runs/xray%2Ffilter",
@@ -390,6 +393,32 @@ def test_without_traces_the_page_says_how_to_record_and_the_first_one_appears_by
     ended = {"end_ns": sights.START_NS + 2_000 * sights.MS, "status": RunStatus.OK}
     store.write_runs([replace(one, **ended) for one in started], source="sights")
     expect(seen.page.get_by_role("heading", level=1)).to_contain_text("OK")
+
+
+def test_the_pipeline_of_the_examples_shows_what_it_judged_and_where_it_failed(
+    tmp_path: Path, serve: Callable[..., Served], open_page: Opening
+) -> None:
+    root = tmp_path / "project"
+    sights.store_at(root).close()
+    subprocess.run([sys.executable, str(PIPELINE)], cwd=root, check=True, timeout=60)
+    seen = open_page(serve(root))
+    rows = seen.page.locator(".trace-row")
+    expect(rows).to_have_count(3)
+
+    rows.nth(2).get_by_role("link").click()
+    step = seen.page.locator(".tree-row", has_text="filter and rank")
+    expect(step).to_contain_text("judged")
+    step.click()
+    table = seen.page.get_by_role("region", name="Evaluations")
+    expect(table).to_contain_text("of 3.8")
+    expect(table).to_contain_text("against 12.00 to 48.00")
+    seen.shoot("pipeline", full=False)
+
+    seen.goto("/ui/?status=error")
+    rows.first.get_by_role("link").click()
+    seen.page.locator(".tree-row", has_text="search candidates").click()
+    error = seen.page.get_by_role("region", name="Error")
+    expect(error).to_contain_text("none of 0 products is a bottle or jug")
 
 
 def test_a_deleted_trace_a_huge_payload_and_a_stopped_server_are_told(
