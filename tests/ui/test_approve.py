@@ -91,6 +91,11 @@ def test_a_fix_is_approved_committed_verified_rolled_back_and_done_again(
     seen.shoot("fix-committed")
 
     page.get_by_role("link", name="Receipt, verification and rollback").click()
+    receipt = page.get_by_role("region", name="Receipt")
+    expect(receipt).to_contain_text("Approved by")
+    expect(page.get_by_role("region", name="What the trial showed")).to_contain_text(
+        "5 of 5 right"
+    )
     roll_back(seen, shop)
     assert app_of(shop) == shop_agent.APP
     assert len(commits(shop)) == len(before) + 2
