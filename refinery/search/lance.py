@@ -27,6 +27,8 @@ from lancedb.index import BTree, IvfFlat
 Floats = NDArray[np.float32]
 INTERACTIONS, CYCLES, USERS, SESSIONS = "interactions", "react_cycles", "users", "sessions"
 _INT64 = 2**63
+_KEPT = timedelta(minutes=1)
+"""How long older versions of a table stay for those who are reading them."""
 _PANICS = ("PanicException", "RustPanic")
 """What its Rust parts raise when they give up; not all of it is an `Exception`."""
 _SAMPLES = 64
@@ -240,7 +242,7 @@ class Tables:
 
     def tidy(self, *, forget: bool = False) -> None:
         """Join small files; with `forget`, erase what was deleted from the disk as well."""
-        age = timedelta(0) if forget else timedelta(hours=1)
+        age = timedelta(0) if forget else _KEPT
         with _explained(), warnings.catch_warnings():
             # It warns that readers of older versions fail: they say so, and read again.
             warnings.simplefilter("ignore", UserWarning)
