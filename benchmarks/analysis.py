@@ -2,7 +2,7 @@
 
     python -m benchmarks.analysis [RUNS] [WRITES]
 
-(from the repository's root; 1,000,000 runs to ask and 3,000 single writes unless said)
+(from the repository's root; 1,000,000 runs to ask and 3,000 single writes unless said; 0: none)
 
 Writes: runs of about 2 KB, one a write, in turns of 50 between all ways, so that what else the
 machine does hits all alike: raw LMDB and raw SQLite with what a store must at least do (encode,
@@ -250,9 +250,10 @@ def _instrumented() -> Iterator[Callable[[Any], object]]:
 
 SEEDED = 50_000
 MULTIPLIED = f"""INSERT INTO runs SELECT runs.* REPLACE (
-    number + {SEEDED} * again AS number, run_id || '-' || again AS run_id,
-    trace_id || '-' || again AS trace_id, start_ns + {SEEDED} * 1000000 * again AS start_ns,
-    end_ns + {SEEDED} * 1000000 * again AS end_ns, inputs || again AS inputs)
+    number + {SEEDED}::BIGINT * again AS number, run_id || '-' || again AS run_id,
+    trace_id || '-' || again AS trace_id,
+    start_ns + {SEEDED}::BIGINT * 1000000 * again AS start_ns,
+    end_ns + {SEEDED}::BIGINT * 1000000 * again AS end_ns, inputs || again AS inputs)
 FROM runs, range(1, ?) AS copies(again)"""
 
 QUESTIONS = {
@@ -328,5 +329,6 @@ def _ask_in_turns(ours: Path, plain: Path, turns: int = 15) -> None:
 
 if __name__ == "__main__":
     given = [int(word) for word in sys.argv[1:]]
-    measure_writes(given[1] if len(given) > 1 else 3_000)
+    if writes := given[1] if len(given) > 1 else 3_000:
+        measure_writes(writes)
     measure_questions(given[0] if given else 1_000_000)

@@ -38,9 +38,7 @@ WRONG = FAST.replace('f"{city} {number}"', 'f"{number}"')
 USE = "from shop import trip\nfor n in range(12):\n    trip(f'city {n}')\n"
 TEST = """from shop import find_flights
 
-
-def test_twelve_flights_of_the_city():
-    assert find_flights("Rome") == [f"Rome {n}" for n in range(12)]
+assert find_flights("Rome") == [f"Rome {n}" for n in range(12)]
 """
 
 
@@ -65,7 +63,7 @@ def use(project: Path) -> None:
 
 def audit() -> tuple[int, Any]:
     """Audit it, its own tests being run."""
-    command = f"{sys.executable} -m pytest -q -p no:cacheprovider test_shop.py"
+    command = f"{sys.executable} test_shop.py"
     called = call("perf", "audit", "--test-command", command, "--json")
     return called.code, called.json
 
