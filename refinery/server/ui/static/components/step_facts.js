@@ -54,6 +54,8 @@ function moneyFacts(run) {
 
 function sourceFacts(run) {
   const code = run.code;
-  if (!code?.file) return [];
-  return [["Code", html`<code>${oneLine(`${code.file}${code.line ? `:${code.line}` : ""}`, 120)}</code>`, code.qualname ?? undefined]];
+  if (typeof code?.file !== "string" || !code.file) return [];
+  const line = code.line ? `:${code.line}` : "";
+  const near = code.file.length > 40 ? code.file.split("/").slice(-2).join("/") : code.file;
+  return [["Code", html`<code>${oneLine(near + line, 120)}</code>`, [code.file + line, code.qualname].filter(Boolean).join("\n")]];
 }
