@@ -137,6 +137,14 @@ def test_tokens_that_parents_repeat_are_counted_once(store: HybridStore) -> None
     assert rows(store, "SELECT run_id FROM model_calls") == [("t/1/1",)]
 
 
+def test_all_files_are_private_to_the_user(store: HybridStore, base: Path) -> None:
+    store.write_runs([run("a")])
+    store.sync()
+
+    files = [base.with_suffix(".duckdb"), *base.with_suffix(".lmdb").iterdir()]
+    assert [file.name for file in files if file.stat().st_mode & 0o077] == []
+
+
 def test_a_copy_that_is_gone_is_filled_anew(store: HybridStore) -> None:
     store.write_runs(sample("a").runs)
     store.sync()

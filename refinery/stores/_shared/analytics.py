@@ -233,7 +233,9 @@ def connect(path: Path, timeout_s: float) -> Any:
     config = {"threads": "2", "autoinstall_known_extensions": "false"}
     while True:
         try:
-            return duckdb.connect(str(path), config=config)
+            connection = duckdb.connect(str(path), config=config)
+            path.chmod(0o600)  # it holds what the store holds, which is private as well
+            return connection
         except duckdb.Error as error:
             if not _is_locked(error) or clock.monotonic_s() >= deadline:
                 raise
