@@ -6,10 +6,11 @@ tries one hypothesis at a time, and commits what a person said yes to.
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from refinery.agents.attempt import Attempt
 from refinery.codebase.repository import Repository
-from refinery.errors import InputError, NotFoundError
+from refinery.errors import InputError, NotFoundError, RefineryError
 from refinery.model.codec import decode, encode
 from refinery.workflows import fix, learning, repositories
 from refinery.workflows.fix import Decision, FixRequest, Say, outcome_of
@@ -101,7 +102,8 @@ def decide(place: Place, session_id: str, decision: Decision, say: Say) -> FixOu
     Raises:
         NotFoundError: no such session.
         RefusedError: the proof is not this user's, or the approval does not cover the patch.
-        InputError: the branch has moved on, git knows no identity, or the repository is busy.
+        InputError: the branch has moved on, git knows no identity, or the repository is busy. The
+            session waits for the approval again.
     """
     workspace = place.workspace
     state = fix.saved_state(workspace, session_id)
@@ -109,7 +111,14 @@ def decide(place: Place, session_id: str, decision: Decision, say: Say) -> FixOu
     fix.require_own_request(state, repository)
     with fix.open_graph(workspace, repository, (state.get("model"), False), say) as graph:
         config = {"configurable": {"thread_id": session_id}}
-        outcome = fix.conclude(graph, config, lambda _: decision)
+        if graph.get_state(config).next == ("commit",):  # a process died on the way
+            _ask_again(graph, config)
+        try:
+            outcome = fix.conclude(graph, config, lambda _: decision)
+        except (RefineryError, OSError):
+            if graph.get_state(config).next == ("commit",):
+                _ask_again(graph, config)
+            raise
     trace = workspace.store.get_trace(outcome.trace_id)
     failed_ns = trace.root.end_ns if trace and trace.root else None
     known = {record.session_id for record in learning.records(workspace.home)}
@@ -117,6 +126,12 @@ def decide(place: Place, session_id: str, decision: Decision, say: Say) -> FixOu
         session = learning.Session(outcome.started_ns, failed_ns, by_expert=True)
         learning.learn(workspace, outcome, session)
     return outcome
+
+
+def _ask_again(graph: Any, config: dict[str, Any]) -> None:
+    """Put a session whose commit did not come about back to where it waits for the approval."""
+    graph.update_state(config, {"decision": None}, as_node="prove")
+    graph.invoke(None, config)
 
 
 def _opened(place: Place) -> Repository:

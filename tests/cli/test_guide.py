@@ -38,8 +38,10 @@ def test_an_expert_mends_an_answer_though_cut_off_again_and_again_and_takes_the_
     expert = guide_sessions.expert(AGENT, recorded)
     before = git(recorded, "rev-parse", "HEAD^{tree}")
 
-    cuts = (Cut("mark", "ctrl-c"), Cut("confirm", "terminal"), Cut("proof", "kill"), None)
+    cuts = (Cut("mark", "ctrl-c"), Cut("confirm", "terminal"), Cut("proof", "kill"))
     seen = [expert.sit(cut=cut) for cut in cuts]
+    _a_busy_repository_is_said_and_asked_again(recorded)
+    seen.append(expert.sit())
 
     assert seen[-1].exit_code == 0, seen[-1].transcript
     assert [one.asked[0] for one in seen] == ["pick"] + ["unfinished"] * 3
@@ -57,6 +59,21 @@ def test_an_expert_mends_an_answer_though_cut_off_again_and_again_and_takes_the_
     assert git(recorded, "rev-parse", "HEAD^{tree}") == before
     transcript = "".join(one.transcript for one in (*seen, undone))
     assert jargon_in(transcript) == []
+
+
+def _a_busy_repository_is_said_and_asked_again(root: Path) -> None:
+    workspace = open_workspace(root)
+    guide = engine.resume(workspace, session.sessions(workspace.home)[0], repository=root)
+    lock = root / ".git" / "index.lock"
+    lock.touch()
+
+    guide.answer("approve")
+    guide.work(lambda _: None)
+
+    lock.unlink()
+    assert guide.page().step == "proof"
+    assert "could not be put into effect" in guide.remark
+    assert git(root, "rev-list", "--count", "HEAD").strip() == "1"
 
 
 def _a_crash_right_after_the_commit_is_harmless(root: Path) -> None:
