@@ -310,7 +310,7 @@ class Index:
         if not probes:
             return None
         is_filtered = query.as_filter() != Query().as_filter() or query.kind is not None
-        if is_filtered and tables.count_matching(query) <= EXACT_UP_TO:
+        if is_filtered and tables.count_matching(query, EXACT_UP_TO + 1) <= EXACT_UP_TO:
             return None
         return int(probes)
 

@@ -191,13 +191,14 @@ class Tables:
             asked = asked.where(holds if condition is None else holds & condition)
             return list(asked.to_arrow()["number"].to_pylist())
 
-    def count_matching(self, query: Query) -> int:
-        """Number of interactions that pass the filters."""
+    def count_matching(self, query: Query, most: int) -> int:
+        """Number of interactions that pass the filters, counted up to a limit."""
         condition = _condition(query)
         with _explained():
             if condition is None:
-                return int(self._interactions.count_rows())
-            return int(self._interactions.count_rows(condition))
+                return min(most, int(self._interactions.count_rows()))
+            asked = self._interactions.search().where(condition).select(["number"])
+            return int(asked.limit(most).to_arrow().num_rows)
 
     def sample(self, count: int) -> list[dict[str, Any]]:
         """Question and vector of some interactions, evenly spread over the table."""

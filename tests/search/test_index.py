@@ -15,7 +15,7 @@ from refinery.search import filling, lance
 from refinery.search.index import BROKEN, Index, OtherEmbedderError
 from refinery.search.query import Query
 from refinery.stores.sqlite import SqliteStore
-from tests.kits.traces import run
+from tests.kits.traces import START_NS, run
 from tests.search.kit import Counting, Stopping, conversation, shop
 
 TRACES = ["bob-kettle", "broken", "invoice", "kettle", "lamp"]
@@ -345,11 +345,16 @@ def test_a_large_index_reaches_its_recall_floor(
             assert point is not None
             quick = index.nearest(point, Query(), 10)
             exact = index.nearest(point, Query(), 10, exact=True)
+            few = index.nearest(point, Query(until_ns=START_NS + 50 * 10**6), 10)
+            many = index.nearest(point, Query(until_ns=START_NS + 400 * 10**6), 10)
 
     assert state.recall is not None
     assert state.recall >= 0.95
     assert len(quick) == len(exact) == 10
     assert quick[0][1] == pytest.approx(exact[0][1], abs=1e-5)
+    assert all(name < "c050" for name, _ in few)
+    assert len(many) == 10
+    assert all(name < "c400" for name, _ in many)
 
 
 FILLER = """
