@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 INDEX_FROM = 20_000
-"""Interactions from which on the vectors are indexed: comparing all of so many takes about 20 ms of
-processor time (`benchmarks/search.py`)."""
+"""Interactions from which on the vectors are indexed: comparing all of so many takes about 20 ms
+of processor time (`benchmarks/search.py`)."""
 RECALL_FLOOR = 0.95
 """Share of the true ten nearest that the index must find before it is used."""
 EXACT_UP_TO = 20_000
