@@ -307,8 +307,10 @@ def show_audited(audited: "Audited", screen: "Console") -> None:
         screen.print(output.safe(f"{item.item_id}  {_title(item)} stays: your tests fail"))
     if not audited.audit.violations:
         screen.print(f"{len(audited.audit.components)} components, no limit is broken")
-    for component in audited.audit.unknown:
-        output.note(f"{component.name}: too few runs to say anything ({component.runs})")
+    if unknown := audited.audit.unknown:
+        names = ", ".join(one.name for one in unknown[:5])
+        more = ", …" if len(unknown) > 5 else ""
+        output.note(f"too few runs to say anything of {len(unknown)} components: {names}{more}")
     if audited.tests is not None:
         output.note(f"your tests {audited.tests.ending.value} in {audited.tests.duration_s:.1f} s")
 

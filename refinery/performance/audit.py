@@ -83,13 +83,14 @@ def audit(reader: Reader, frame: Frame, thresholds: Sequence[Threshold]) -> Audi
     components = tuple(Component(*row) for row in rows)
     violations, unknown = [], []
     for one in components:
-        wanted = limits.strictest(list(thresholds), _layer(reader, one, frame), one.name)
+        layer = _layer(reader, one, frame)
+        wanted = limits.strictest(list(thresholds), layer, one.name)
         if not wanted:
             continue
         if one.runs < limits.MIN_RUNS:
             unknown.append(one)
         elif found := _breaches(reader, frame, one, wanted):
-            violations.append(_violation(reader, frame, one, found))
+            violations.append(_violation(reader, frame, one, found, layer))
     violations.sort(key=lambda one: -one.priority)
     return Audit(components, tuple(violations), tuple(unknown))
 
@@ -134,7 +135,9 @@ def measure(reader: Reader, frame: Frame, one: Component, threshold: Threshold) 
     return Measured(*reader.query(sql, given)[0])
 
 
-def _violation(reader: Reader, frame: Frame, one: Component, breaches: list[Breach]) -> Violation:
+def _violation(
+    reader: Reader, frame: Frame, one: Component, breaches: list[Breach], layer: str | None
+) -> Violation:
     worst = breaches[0]
     where, parameters = _of(one, frame)
     order = (
@@ -148,7 +151,7 @@ def _violation(reader: Reader, frame: Frame, one: Component, breaches: list[Brea
     return Violation(
         one,
         tuple(breaches),
-        _recommendation(reader, frame, one, worst),
+        _recommendation(reader, frame, one, worst, layer),
         trace_id,
         run_id,
         priority=weight * min(worst.excess, 1e6) * seconds,
@@ -163,7 +166,9 @@ _REPEATS = """SELECT count(*) - count(DISTINCT (trace_id, inputs)), count(*)
 FROM runs WHERE inputs IS NOT NULL AND {where}"""
 
 
-def _recommendation(reader: Reader, frame: Frame, one: Component, worst: Breach) -> str:
+def _recommendation(
+    reader: Reader, frame: Frame, one: Component, worst: Breach, layer: str | None
+) -> str:
     """What to do first, from what was measured besides."""
     limit = worst.threshold.limit
     if limit == "min_success_rate":
@@ -182,6 +187,8 @@ def _recommendation(reader: Reader, frame: Frame, one: Component, worst: Breach)
     repeats, total = reader.query(_REPEATS.format(where=where), parameters)[0]
     if total and repeats / total > REPEATED:
         return f"{repeats} of {total} runs repeat inputs of the same trace: keep the answers"
+    if layer in ("llm", "embedding"):
+        return "it waits for the model: ask for less, use a faster one, or run calls side by side"
     if one.cpu_p50_ms is None or not one.p50_ms:
         return "profile it: nothing recorded tells computing from waiting"
     if one.cpu_p50_ms > 0.5 * one.p50_ms:
