@@ -54,6 +54,7 @@ def asked(tmp_path: Path) -> Iterator[Api]:
     assert processes() == []
 
 
+@pytest.mark.timeout(600)  # whole trials, on machines that do other things too
 def test_a_fix_is_edited_approved_rolled_back_and_redone(shop: Shop) -> None:
     before = head(shop.root)
     with api(shop.root / ".refinery") as asked:
@@ -146,6 +147,7 @@ def _with_a_key(diff: str) -> str:
     return _added(diff, 'key = "AKIA' + "QWERTYUIOPASDFGH" + '"')
 
 
+@pytest.mark.timeout(600)  # whole trials, on machines that do other things too
 def test_a_rejected_fix_ends_without_a_change(shop: Shop) -> None:
     before = head(shop.root)
     with api(shop.root / ".refinery") as asked:
