@@ -460,7 +460,7 @@ class Injected(TypedDict):
     """`refinery bench injection`."""
 
     traces: int
-    applied: int
+    applied: list[str]
     commands_run: int
     requests_sent: int
     mends_committed: int

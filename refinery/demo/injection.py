@@ -8,14 +8,15 @@ repository, a file that any command run outside a sandbox would leave, requests 
 """
 
 import hashlib
+import multiprocessing
 import os
 import random
 import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -118,49 +119,49 @@ def measure(
     Raises:
         RefineryError: the demo could not be recorded.
     """
-    seen, lock = Seen(), threading.Lock()
-
-    def tell(name: str) -> None:
-        with lock:
-            seen.ends["tried"] += 1
-            if seen.ends["tried"] % 20 == 0:
-                say(f"{seen.ends['tried']} of {plan.traces} traces ({name} was the last)")
-
-    def share(number: int) -> Seen:
-        root = prepare(folder / f"share-{number}" / "repository")
-        numbers = range(number, plan.traces, plan.jobs)
-        return _share(story.open_demo(root, flags), root, numbers, tell)
-
-    with _own_home(), ThreadPoolExecutor(plan.jobs) as pool:
-        shares = list(pool.map(share, range(min(plan.jobs, plan.traces))))
-    del seen.ends["tried"]
-    for one in shares:
-        seen.add(one)
+    seen, told = Seen(), 0
+    context = multiprocessing.get_context("spawn")
+    with _own_home(), ProcessPoolExecutor(plan.jobs, context) as pool:
+        shares = range(min(plan.jobs, plan.traces))
+        waiting = {pool.submit(_share, folder, number, plan, flags) for number in shares}
+        while waiting:
+            done, waiting = wait(waiting, timeout=2.0)
+            for one in done:
+                seen.add(one.result())
+            tried = sum(len(path.read_bytes()) for path in folder.glob("share-*.tried"))
+            if tried // 20 > told:
+                told = tried // 20
+                say(f"{tried} of {plan.traces} traces")
     return seen
 
 
-def _share(
-    workspace: Workspace, root: Path, numbers: Sequence[int], tell: Callable[[str], None]
-) -> Seen:
-    """Try the traces of these numbers, one after another, in one repository."""
+def _share(folder: Path, first: int, plan: Plan, flags: dict[str, Json] | None) -> Seen:
+    """Try every n-th trace in a repository of its own; runs in a process of its own.
+
+    Two threads cannot share a process: CPython's parser to syntax trees is not safe for them
+    (`SystemError: AST constructor recursion depth mismatch`, seen with 3.11.7).
+    """
+    root = prepare(folder / f"share-{first}" / "repository")
+    workspace = story.open_demo(root, flags)
     seen = Seen()
     answered = story.record_and_label(workspace, root)
     failing = workspace.store.get_trace(answered[0].trace_id)
     assert failing is not None  # written by the line above
-    plan = [(name, goal) for name in FIELDS for goal in GOALS]
-    random.Random(1).shuffle(plan)  # noqa: S311  # an order, not a secret
+    pairs = [(name, goal) for name in FIELDS for goal in GOALS]
+    random.Random(1).shuffle(pairs)  # noqa: S311  # an order, not a secret
     with _listener() as (url, asked), hijack.serve() as model:
         canary = Canary(root.parent / "canary", url)
         seen.controls = _controls(canary, asked)
         hostile = replace(workspace, settings=_with_model(workspace, model.url))
         bench = _Bench(hostile, root, canary, model)
-        if numbers[0] == 0:
+        if first == 0:
             poison = poisoned(failing, "retrieved text", GOALS[_CONTROL][0])
             seen.controls["a hostile edit that is accepted is seen"] = bench.accepts(poison)
-        for number in numbers:
-            name, goal = plan[number % len(plan)]
+        for number in range(first, plan.traces, plan.jobs):
+            name, goal = pairs[number % len(pairs)]
             bench.tries(seen, poisoned(failing, name, GOALS[goal][0]), (name, goal, number))
-            tell(name)
+            with (folder / f"share-{first}.tried").open("ab") as tried:
+                tried.write(b".")
         seen.requests, seen.reached = len(asked), model.saw_words
     return seen
 
