@@ -61,10 +61,16 @@ def test_a_faster_implementation_is_shown_and_another_result_is_said() -> None:
     assert json.loads(result.json_text())["implementations"][1]["finding"] == "faster"
 
 
-def test_the_same_function_twice_shows_no_difference() -> None:
-    result = BenchmarkFixture(repeats=15).compare({"a": sorted, "b": sorted}, "numeric")
+def test_the_same_function_twice_rarely_shows_a_difference() -> None:
+    found = [
+        BenchmarkFixture(repeats=15, seed=seed)
+        .compare({"a": sorted, "b": sorted}, "numeric")
+        .timings[1]
+        .ratio.finding
+        for seed in range(5)
+    ]
 
-    assert result.timings[1].ratio.finding is Finding.NONE
+    assert found.count(Finding.NONE) >= 3  # each is wrong in one of twenty
 
 
 @pytest.mark.parametrize(("warm_up", "repeats"), [(-1, 5), (0, 0), (0, 10**9)])

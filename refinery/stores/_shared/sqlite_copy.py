@@ -6,6 +6,7 @@ are few and copied whole.
 """
 
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ SLICE = 10_000
 """Runs copied in one DuckDB transaction; bounds the memory it takes."""
 
 ORIGIN = "sqlite"
-_SETTLED_NS = 100_000_000
-"""Age of a file whose time and size tell whether it changed: clocks of file systems are coarse."""
+_SETTLED_NS = 20_000_000
+"""Age of a file whose time and size tell whether it changed: the clocks of file systems tick at
+most every 10 ms (Linux, HZ=100)."""
 
 _PLACES = "SELECT number, run_id, payload, slot, coalesce(end_ns, 0) FROM runs ORDER BY number"
 _CHANGED = """SELECT number FROM places_now
@@ -50,7 +52,7 @@ def update(connection: sqlite3.Connection, path: Path) -> Path:
     if copy.is_of(moment):
         return copy.path
     with copy.filling() as duck:
-        moment = _signature(path)
+        moment = _settled(path)
         connection.execute("BEGIN")
         try:
             _fill(connection, duck, is_new=analytics.place(duck).origin != ORIGIN)
@@ -58,6 +60,15 @@ def update(connection: sqlite3.Connection, path: Path) -> Path:
             connection.execute("ROLLBACK")
         copy.moment = moment
     return copy.path
+
+
+def _settled(path: Path) -> str:
+    """The signature once the store was not written for a moment; empty when it always is."""
+    for _ in range(5):
+        if signature := _signature(path):
+            return signature
+        time.sleep(_SETTLED_NS / 1e9)
+    return ""
 
 
 def _signature(path: Path) -> str:
