@@ -14,6 +14,7 @@ from refinery.server.api import (
     changing,
     comparing,
     description,
+    guiding,
     measuring,
     names,
     opinions,
@@ -29,7 +30,7 @@ from refinery.server.api.services import Services
 from refinery.server.tokens import Tokens
 
 RESOURCES = (
-    *(session, names, comparing, changing, measuring, ordering),
+    *(session, names, comparing, changing, guiding, measuring, ordering),
     *(runs, searching, opinions, traces),
 )
 """In the order their paths are tried: ids may hold slashes, so the longest come first."""

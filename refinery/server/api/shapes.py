@@ -338,3 +338,36 @@ class JobsShape(Document):
     """Jobs, newest first."""
 
     jobs: list[JobLine]
+
+
+class GuideShape(Document):
+    """A session of the guide and its present page."""
+
+    session_id: str
+    step: str
+    trace_id: str | None
+    over: bool
+    remark: str
+    page: dict[str, Any]
+
+
+class GuideLine(Shape):
+    """One session of a list."""
+
+    session_id: str
+    trace_id: str | None
+    expectation: str | None
+    updated_ms: float
+    over: bool
+
+
+class GuidesShape(Document):
+    """Sessions of the guide."""
+
+    sessions: list[GuideLine]
+
+
+class MeaningShape(Document):
+    """What a word means."""
+
+    text: str

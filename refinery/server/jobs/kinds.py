@@ -114,6 +114,12 @@ class EditOptions(Options):
     diff: Annotated[str, Field(min_length=1, max_length=1_000_000)]
 
 
+class GuideOptions(Options):
+    """The session whose present page is to be worked on."""
+
+    session_id: Name
+
+
 @dataclass(slots=True)
 class Task:
     """One order, in the process that carries it out."""
@@ -287,6 +293,19 @@ def verify(task: Task, options: VerifyOptions) -> Document:
     return workflow.to_document(workflow.verify(task.workspace, repository, options.change_id))
 
 
+def guide(task: Task, options: GuideOptions) -> Document:
+    """Do the work of a session's present page, and of those that follow at once."""
+    from refinery.workflows.guide import engine
+    from refinery.workflows.guide import session as sessions
+    from refinery.workflows.guide.pages import Kind as PageKind
+
+    kept = sessions.load(task.workspace.home, options.session_id)
+    session = engine.resume(task.workspace, kept)
+    while session.page().kind is PageKind.WORK:
+        session.work(task.say)
+    return session.to_document()
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of job."""
@@ -309,5 +328,6 @@ STEPS: dict[str, Kind] = {
     "verify": Kind(VerifyOptions, verify),
     "decide": Kind(DecideOptions, decide),
     "edit": Kind(EditOptions, edit),
+    "guide": Kind(GuideOptions, guide),
 }
 """What a process can be told to do; a fix is several steps."""

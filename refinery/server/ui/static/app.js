@@ -51,6 +51,7 @@ const ROUTES = [
   ["/whatif/:trace?/:run?", () => import("./pages/whatif.js")],
   ["/diagnosis/:trace?", () => import("./pages/diagnosis.js")],
   ["/fix/:job?", () => import("./pages/fix.js")],
+  ["/guide/:session?", () => import("./pages/guide.js")],
   ["/history/:change?", () => import("./pages/history.js")],
 ];
 
@@ -59,6 +60,7 @@ const NAVIGATION = [
   ["Compare", "/ui/compare", /^\/compare/],
   ["Search", "/ui/search", /^\/search/],
   ["Performance", "/ui/performance", /^\/performance/],
+  ["Guide", "/ui/guide", /^\/guide/],
   ["Changes", "/ui/history", /^\/(history|fix)/],
 ];
 

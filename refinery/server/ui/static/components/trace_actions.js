@@ -39,6 +39,7 @@ export function TraceActions({ trace, reload }) {
     <details class="menu" ref=${menu} onKeyDown=${(event) => event.key === "Escape" && close()}>
       <summary class="button" aria-label="More actions">More</summary>
       <div class="menu-items">
+        <a href=${link("/guide", { trace: trace.trace_id })} onClick=${close}><${Icon} name="flag" />Mend it in plain words</a>
         <button type="button" onClick=${() => label("pass")}><${Icon} name="flag" />Label: pass</button>
         <button type="button" onClick=${() => label("fail")}><${Icon} name="flag" />Label: fail</button>
         <a href=${address(`/traces/${id}`)} download="trace.json" onClick=${close}><${Icon} name="download" />Download the tree</a>
