@@ -131,13 +131,17 @@ def _create(path: Path) -> None:
     except FileExistsError:
         # Never opened here: closing any descriptor of the file would end the locks of this
         # process's other connections (fcntl(2)), and another process would delete their log.
-        return
+        if path.is_dir():
+            raise _not_opened(path, "it is a folder") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise StoreError(
-            f"the trace store {path} cannot be opened: {reason}",
-            hint="choose another place with --store or REFINERY_STORE, or correct its rights",
-        ) from error
+        raise _not_opened(path, getattr(error, "strerror", None) or error) from error
+
+
+def _not_opened(path: Path, reason: object) -> StoreError:
+    return StoreError(
+        f"the trace store {path} cannot be opened: {reason}",
+        hint="choose another place with --store or REFINERY_STORE, or correct its rights",
+    )
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
