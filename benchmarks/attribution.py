@@ -39,10 +39,10 @@ from refinery.detectors._shared.actions import is_change
 from refinery.detectors._shared.attribution import Suspect, suspects, weights
 from refinery.detectors._shared.steps import Speaker, Step, steps_of
 from refinery.detectors._shared.view import says_error
+from refinery.intervals import wilson
 from refinery.model.failure import Diagnosis, Likelihood, Signal
 from refinery.model.trace import Trace
 from refinery.model.walk import occurs
-from refinery.replay.statistics import wilson
 
 FAILED_CODE = ("exitcode: 1", "traceback", "execution failed")
 """What the rule `first error` takes for an error, beside results that begin like one."""

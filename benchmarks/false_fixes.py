@@ -23,6 +23,7 @@ from pathlib import Path
 
 from refinery.codebase.patches import build
 from refinery.detectors import observe
+from refinery.intervals import wilson
 from refinery.model.patch import FileChange
 from refinery.model.trace import Trace
 from refinery.model.verdict import Arm, Trial, Verdict
@@ -30,7 +31,6 @@ from refinery.replay.cases import Case, TrialRequest
 from refinery.replay.checks import parse
 from refinery.replay.judging import ASKED_AGAIN, FAILING, HELPFUL, PATCHED, UNPATCHED
 from refinery.replay.program import Agent
-from refinery.replay.statistics import wilson
 from refinery.replay.trial import run_trial
 from refinery.replay.upstream import Budget, Endpoint, Upstream
 from refinery.replay.wire import ModelReply, ModelRequest

@@ -31,11 +31,11 @@ from refinery import detectors
 from refinery.agents import playbook
 from refinery.agents.playbook.missed import with_missed
 from refinery.codebase.locate import attach
+from refinery.intervals import wilson
 from refinery.model.failure import Finding, SourceLocation
 from refinery.model.trace import Json, Label, Trace
 from refinery.model.verdict import ReplayResult, Verdict
 from refinery.replay.checks import evaluate, parse
-from refinery.replay.statistics import wilson
 from refinery.workflows import record, traces
 from refinery.workflows.fix import Decision, FixRequest, fix
 from refinery.workflows.fix_outcome import FixOutcome

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import chain
 
-from refinery.replay.statistics import wilson
+from refinery.intervals import wilson
 from refinery.workflows.recurrence import TOLERATED, Plan, Standing, watch
 
 WITHIN = 40

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from refinery.intervals import wilson
 from refinery.performance.frames import Frame, group_sql
-from refinery.performance.intervals import wilson
 from refinery.performance.sql import Reader
 
 MAX_GROUPS = 1_000

@@ -1,4 +1,4 @@
-"""How sure a figure is: intervals of shares and of ratios of medians, tests of two samples."""
+"""How sure a comparison is: intervals of ratios of medians, tests of two samples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,16 +33,6 @@ class Ratio:
     high: float | None
     """Bounds of the 95 % bootstrap interval; None when there are too few values."""
     finding: Finding
-
-
-def wilson(passed: int, total: int) -> tuple[float, float] | None:
-    """95 % Wilson score interval of `passed / total` (Wilson 1927); None when total is 0."""
-    if total == 0:
-        return None
-    from scipy.stats import binomtest
-
-    interval = binomtest(passed, total).proportion_ci(confidence_level=LEVEL, method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 def ratio_of_medians(first: Sequence[float], second: Sequence[float], *, seed: int = 0) -> Ratio:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from refinery.errors import InputError
-from refinery.performance.intervals import wilson
+from refinery.intervals import wilson
 
 MIN_RUNS = 5
 """Fewest runs before anything is said of a component (chosen by us)."""

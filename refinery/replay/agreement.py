@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from refinery.replay.statistics import wilson
+from refinery.intervals import wilson
 
 FEWEST_LABELS = 10
 """Labelled runs below which no judge counts as measured (chosen by us: with fewer, the interval

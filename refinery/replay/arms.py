@@ -8,6 +8,7 @@ from typing import Any
 
 from refinery.codebase.repository import Repository
 from refinery.errors import InputError
+from refinery.intervals import wilson
 from refinery.model.patch import FileChange
 from refinery.model.trace import Json
 from refinery.model.verdict import Arm, ReplayResult
@@ -17,7 +18,6 @@ from refinery.replay.judging import FAILING, PASSING
 from refinery.replay.program import Code
 from refinery.replay.runner import Batch, replay
 from refinery.replay.session import Rules
-from refinery.replay.statistics import wilson
 
 Meaning = Mapping[str, Mapping[str, Json]]
 Scored = tuple[Planned, ReplayResult]

@@ -13,6 +13,7 @@ from refinery.codebase import history
 from refinery.codebase.history import Commit
 from refinery.codebase.repository import Repository
 from refinery.errors import InputError
+from refinery.intervals import wilson
 from refinery.model.codec import encode
 from refinery.model.trace import Json, Trace
 from refinery.model.verdict import Check
@@ -21,7 +22,7 @@ from refinery.replay.configure import LIVE_REQUESTS, configure
 from refinery.replay.halving import Standing, first_testable, halve
 from refinery.replay.runner import require_entry
 from refinery.replay.spending import Metered, Spent, spent_by
-from refinery.replay.statistics import fisher, wilson
+from refinery.replay.statistics import fisher
 from refinery.replay.tape import Tape, with_entry
 from refinery.workflows import repositories, traces
 from refinery.workflows.commit_trials import Evidence, Oracle, entry_files

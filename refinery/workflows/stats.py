@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from refinery import home
+from refinery.intervals import wilson
 from refinery.llm.calls import CACHED, NOT_CACHED
 from refinery.model.lesson import LessonOutcome
 from refinery.model.trace import Json
-from refinery.replay.statistics import wilson
 from refinery.workflows import changes
 from refinery.workflows.learning import FixRecord, Tried, lessons_of, records
 from refinery.workflows.wiring import Workspace

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from refinery.errors import InputError
+from refinery.intervals import wilson
 from refinery.model.trace import Run, RunKind, RunStatus, Usage
 from refinery.performance.critical_path import Span, critical_path
 from refinery.performance.error_patterns import error_patterns, normalised
 from refinery.performance.figures import figures
 from refinery.performance.frames import GROUPS, Frame
-from refinery.performance.intervals import Finding, adjusted, ratio_of_medians, wilson
+from refinery.performance.intervals import Finding, adjusted, ratio_of_medians
 from refinery.performance.regressions import regressions
 from refinery.performance.sql import Reader, open_reader
 from refinery.ports import Store

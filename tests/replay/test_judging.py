@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refinery.intervals import wilson
 from refinery.model.trace import Run, RunError, RunStatus, Trace
 from refinery.model.verdict import (
     Arm,
@@ -17,7 +18,7 @@ from refinery.model.verdict import (
     Verdict,
 )
 from refinery.replay.judging import ASKED_AGAIN, confirmed, decide, fidelities
-from refinery.replay.statistics import fisher, wilson
+from refinery.replay.statistics import fisher
 
 RECORDED = {"f": Trace("f", (Run("f", "f", status=RunStatus.OK),))}
 

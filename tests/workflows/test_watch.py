@@ -9,10 +9,10 @@ import pytest
 from refinery import clock
 from refinery.codebase.patches import build
 from refinery.codebase.repository import Repository
+from refinery.intervals import wilson
 from refinery.model.patch import FileChange
 from refinery.model.trace import Label
 from refinery.model.verdict import Change
-from refinery.replay.statistics import wilson
 from refinery.workflows import changes, check_book, traces, watch
 from refinery.workflows.recurrence import TOLERATED, Plan, Standing
 from refinery.workflows.recurrence import watch as judge
