@@ -7,6 +7,8 @@ import typer
 
 from refinery.errors import RefineryError
 
+COMPLETION_VARIABLE = "_REFINERY_COMPLETE"
+"""What a shell sets when it asks; Typer's name for a program called `refinery`."""
 OFFERED = 20
 """Most traces or changes a shell is offered: about what fits a terminal."""
 

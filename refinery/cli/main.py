@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from refinery import __version__, plugins
 from refinery.cli import output
+from refinery.cli.arguments import COMPLETION_VARIABLE
 from refinery.cli.help import CommandPage
 from refinery.errors import ExitCode, InputError, PluginError, RefineryError
 
@@ -110,7 +111,7 @@ def root(
 
 def main() -> None:
     """Run the command line; an expected error prints its hint and sets the exit code."""
-    if "_REFINERY_COMPLETE" in os.environ:
+    if COMPLETION_VARIABLE in os.environ:
         from typer.completion import completion_init  # type: ignore[attr-defined]
 
         completion_init()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from refinery.cli import output
+from refinery.errors import ExitCode
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,6 +41,26 @@ def progress(done: int, total: int) -> None:
     """Say how far filling the index is; nothing when it is short work."""
     if total > _TOLD_EVERY and (done // 400) % 10 == 0:
         output.note(f"taking conversations into the index: {done:,} of {total:,}")
+
+
+def moment(text: str | None) -> int | None:
+    """What `--from` and `--to` name, in nanoseconds UTC; None when they are not given."""
+    from refinery.workflows import search
+
+    return search.moment_ns(text) if text else None
+
+
+def answer(found: "Found", asked: dict[str, Any], *, json_output: bool) -> None:
+    """Print what a search found; exit code 5 when that is nothing.
+
+    Args:
+        found: the result.
+        asked: keys of the document that say what was looked for.
+        json_output: the command's `--json`.
+    """
+    output.emit({**asked, **document(found)}, json_output, lambda screen: _draw(found, screen))
+    if not found.hits:
+        raise typer.Exit(ExitCode.NOTHING)
 
 
 def document(found: "Found") -> dict[str, Any]:
@@ -83,6 +104,16 @@ def span(one: "Span") -> dict[str, Any]:
     }
 
 
+FIGURES = ("conversations", "errors", "tokens", "first", "last")
+"""Headings of `figures`."""
+
+
+def figures(one: "Span") -> tuple[object, ...]:
+    """Figures of a user or a session, as cells of a table."""
+    first, last = output.local_time(one.first_ns), output.local_time(one.last_ns)
+    return one.interactions, one.errors, one.tokens, first, last
+
+
 def _hit(hit: "Hit") -> dict[str, Any]:
     return {
         **about(hit.trace),
@@ -106,7 +137,14 @@ def _reason(reason: "Reason") -> dict[str, Any]:
     }
 
 
-def show(found: "Found", screen: "Console") -> None:
+def _draw(found: "Found", screen: "Console") -> None:
+    if found.like:
+        output.note(f"like {found.like}:")
+    _show(found, screen)
+    _tell(found)
+
+
+def _show(found: "Found", screen: "Console") -> None:
     """Draw results, best first."""
     for hit in found.hits:
         trace = hit.trace
@@ -131,7 +169,7 @@ def _why(reason: "Reason") -> str:
     return f"words {words or '(parts)'}{place}, number {reason.rank}{quote}"
 
 
-def tell(found: "Found") -> None:
+def _tell(found: "Found") -> None:
     """Say how was searched, and what was left out."""
     for note in found.notes:
         output.note(note)

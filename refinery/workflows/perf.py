@@ -55,7 +55,7 @@ def report(
         StoreError: the copy is in use by another program.
     """
     group_sql(group)
-    with asking.open_reader(_analysing(store).analytics()) as reader:
+    with asking.open_reader(analysing(store).analytics()) as reader:
         return Report(
             frame,
             group,
@@ -77,7 +77,7 @@ def ask(
         InputError: it is not SQL, or names what is not there.
         BudgetError: it took too long or too much memory.
     """
-    with asking.open_reader(_analysing(store).analytics()) as reader:
+    with asking.open_reader(analysing(store).analytics()) as reader:
         return reader.ask(sql, max_rows=max_rows, timeout_s=timeout_s)
 
 
@@ -109,7 +109,7 @@ def summary(
     """
     group_sql(group)
     frame = Frame(since_ns=since_ns, until_ns=until_ns, project=project)
-    with asking.open_reader(_analysing(store).analytics()) as reader:
+    with asking.open_reader(analysing(store).analytics()) as reader:
         groups = [_figures(one) for one in figures(reader, frame, group, 200)]
         width_s = _width_s(reader, frame)
         buckets = _buckets(reader, frame, width_s)
@@ -121,7 +121,12 @@ def summary(
     }
 
 
-def _analysing(store: Store) -> Analysing:
+def analysing(store: Store) -> Analysing:
+    """The store as one that keeps a copy for SQL.
+
+    Raises:
+        InputError: it keeps none.
+    """
     if not isinstance(store, Analysing):
         raise InputError("this store keeps no copy for SQL", hint="use a SQLite or a hybrid store")
     return store

@@ -19,7 +19,7 @@ from refinery.performance.frames import Frame
 from refinery.performance.intervals import Finding
 from refinery.performance.queue import Item, Queue, item_id
 from refinery.performance.variants import Comparison
-from refinery.workflows.perf import _analysing
+from refinery.workflows.perf import analysing
 from refinery.workflows.test_runs import Ending, TestRun, run, split
 from refinery.workflows.user_tests import TIMEOUT_S, Confirm, named
 from refinery.workflows.wiring import Workspace
@@ -80,7 +80,7 @@ def run_audit(workspace: Workspace, request: AuditRequest, confirm: Confirm, say
             hint="refinery perf audit --limit 'tool max_duration_ms=500', or [performance.limits]",
         )
     queue = Queue(workspace.home)
-    with asking.open_reader(_analysing(workspace.store).analytics()) as reader:
+    with asking.open_reader(analysing(workspace.store).analytics()) as reader:
         found = audit(reader, request.frame, limits)
         mended = _mended(reader, found, queue, limits)
     needed = bool(found.violations or mended)

@@ -9,7 +9,7 @@ from refinery.performance import sql as asking
 from refinery.performance import variants
 from refinery.performance.variants import Comparison, Variant
 from refinery.ports import Store
-from refinery.workflows.perf import _analysing
+from refinery.workflows.perf import analysing
 
 MAX_SOURCE = 100_000
 """Characters of a source text that are compared."""
@@ -38,7 +38,7 @@ def compare(store: Store, first: str, second: str | None = None) -> Compared:
         NotFoundError: there is no such variant, or a component has only one.
         InputError: several variants begin so.
     """
-    with asking.open_reader(_analysing(store).analytics()) as reader:
+    with asking.open_reader(analysing(store).analytics()) as reader:
         if second is None:
             two = _latest(reader, first)
         else:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from refinery.cli import output
+from refinery.cli.arguments import COMPLETION_VARIABLE
 
 EPILOG = """Examples:
 
@@ -16,8 +17,6 @@ EPILOG = """Examples:
   refinery completion fish > ~/.config/fish/completions/refinery.fish
 """
 SETTINGS = {"epilog": EPILOG}
-VARIABLE = "_REFINERY_COMPLETE"
-"""What the script sets when the shell asks; Typer's name for a program called `refinery`."""
 
 
 class Shell(enum.StrEnum):
@@ -36,7 +35,9 @@ def command(
     """Print the script that completes commands, options and trace ids in your shell."""
     from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
-    script = get_completion_script(prog_name="refinery", complete_var=VARIABLE, shell=shell.value)
+    script = get_completion_script(
+        prog_name="refinery", complete_var=COMPLETION_VARIABLE, shell=shell.value
+    )
     output.emit(
         {"shell": shell.value, "script": script}, json_output, lambda screen: screen.print(script)
     )

@@ -1,15 +1,10 @@
 """Find conversations by words and by meaning."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from refinery.cli import output, search_view
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from refinery.workflows.search import Found
 
 EPILOG = """Examples:
 
@@ -57,8 +52,8 @@ def command(  # one option a filter: the list is the interface
         project=project,
         status=status,
         kind=kind,
-        since_ns=search.moment_ns(since) if since else None,
-        until_ns=search.moment_ns(until) if until else None,
+        since_ns=search_view.moment(since),
+        until_ns=search_view.moment(until),
         limit=limit,
     )
     ways = search.Ways(
@@ -68,12 +63,4 @@ def command(  # one option a filter: the list is the interface
         progress=search_view.progress,
     )
     found = search.search(open_workspace(flags=ctx.obj), query, ways=ways)
-    document = {"query": words, **search_view.document(found)}
-    output.emit(document, json_output, lambda screen: _show(found, screen))
-    if not found.hits:
-        raise typer.Exit(5)
-
-
-def _show(found: "Found", screen: "Console") -> None:
-    search_view.show(found, screen)
-    search_view.tell(found)
+    search_view.answer(found, {"query": words}, json_output=json_output)

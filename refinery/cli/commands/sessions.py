@@ -37,8 +37,8 @@ def command(  # one option a filter: the list is the interface
         user=user,
         project=project,
         status=status,
-        since_ns=search.moment_ns(since) if since else None,
-        until_ns=search.moment_ns(until) if until else None,
+        since_ns=search_view.moment(since),
+        until_ns=search_view.moment(until),
     )
     found = search.sessions(open_workspace(flags=ctx.obj), query)
     document = {
@@ -53,17 +53,5 @@ def _show(found: "list[Span]", screen: "Console") -> None:
     if not found:
         output.note("no sessions match")
         return
-    columns = ("session", "user", "conversations", "errors", "tokens", "first", "last")
-    rows = [
-        (
-            one.name,
-            one.user,
-            one.interactions,
-            one.errors,
-            one.tokens,
-            output.local_time(one.first_ns),
-            output.local_time(one.last_ns),
-        )
-        for one in found
-    ]
-    output.table(screen, columns, rows)
+    rows = [(one.name, one.user, *search_view.figures(one)) for one in found]
+    output.table(screen, ("session", "user", *search_view.FIGURES), rows)

@@ -35,8 +35,8 @@ def command(
     query = search.Query(
         project=project,
         status=status,
-        since_ns=search.moment_ns(since) if since else None,
-        until_ns=search.moment_ns(until) if until else None,
+        since_ns=search_view.moment(since),
+        until_ns=search_view.moment(until),
     )
     found = search.users(open_workspace(flags=ctx.obj), query)
     document = {
@@ -52,17 +52,8 @@ def _show(found: "list[Span]", screen: "Console") -> None:
     if not found:
         output.note("no conversations match")
         return
-    columns = ("user", "sessions", "conversations", "errors", "tokens", "first", "last")
     rows = [
-        (
-            one.name if one.name is not None else "(none)",
-            len(one.parts),
-            one.interactions,
-            one.errors,
-            one.tokens,
-            output.local_time(one.first_ns),
-            output.local_time(one.last_ns),
-        )
+        (one.name if one.name is not None else "(none)", len(one.parts), *search_view.figures(one))
         for one in found
     ]
-    output.table(screen, columns, rows)
+    output.table(screen, ("user", "sessions", *search_view.FIGURES), rows)
