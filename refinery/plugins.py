@@ -112,6 +112,20 @@ def load(room: str, name: str) -> ModuleType:
     )
 
 
+def missing(what: str, error: ModuleNotFoundError, extra: str) -> PluginError:
+    """The error of a part that is not installed.
+
+    Args:
+        what: what cannot be done, e.g. a command.
+        error: as the import raised it.
+        extra: what the installation lacks, as in `refinery[extra]`.
+    """
+    return PluginError(
+        f"{what} needs the library {error.name!r}, which is not installed",
+        hint=f"pip install 'refinery[{extra}]'",
+    )
+
+
 def _own(path: Path) -> ModuleType:
     try:
         return _load_own(path, path.stat().st_mtime_ns)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from refinery import clock
-from refinery.errors import BudgetError, InputError, PluginError, RefusedError, StoreError
+from refinery import clock, plugins
+from refinery.errors import BudgetError, InputError, RefusedError, StoreError
 
 MAX_ROWS = 10_000
 """Most rows of one answer unless asked otherwise."""
@@ -158,10 +158,7 @@ def _load() -> Any:
     try:
         import duckdb
     except ModuleNotFoundError as error:
-        raise PluginError(
-            "this needs the library 'duckdb', which is not installed",
-            hint="pip install 'refinery[analytics]'",
-        ) from error
+        raise plugins.missing("this", error, "analytics") from error
     return duckdb
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from refinery import __version__
-from refinery.errors import InputError, NotFoundError, RefineryError
+from refinery.errors import InputError, RefineryError
 from refinery.model.codec import encode, encode_run
 from refinery.model.trace import Json, Run, Trace
 from refinery.ports import TraceFilter
@@ -106,16 +106,10 @@ class Tools:
 
         Args:
             trace: the trace, as for `show_trace`.
-            run: id of the run, or its beginning.
+            run: id of the run, or at least four characters of its beginning.
         """
         found = self._trace(self._open(), trace)
-        matches = [one for one in found.runs if one.run_id.startswith(run)] if run else []
-        if len(matches) != 1:
-            raise NotFoundError(
-                f"{len(matches)} runs of {found.trace_id} begin with {run!r}",
-                hint="show_trace lists their ids",
-            )
-        return {"note": DATA, "run": _cut(encode_run(matches[0]))}
+        return {"note": DATA, "run": _cut(encode_run(traces.find_run(found, run)))}
 
     def diagnose(self, trace: str, expectation: str | None = None) -> Document:
         """Say why a trace failed: ranked findings with evidence and source lines.

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from refinery import clock
 from refinery.errors import InputError, NotFoundError
-from refinery.model.trace import Feedback, Json, Label, Trace, TraceSummary
+from refinery.model.trace import Feedback, Json, Label, Run, Trace, TraceSummary
 from refinery.ports import Store, TraceFilter
 from refinery.workflows.wiring import Workspace
 
@@ -50,6 +50,31 @@ def resolve(workspace: Workspace, text: str) -> Trace:
     if is_file(text):
         return _imported(workspace, Path(text))
     return _by_prefix(store, text)
+
+
+def find_run(trace: Trace, text: str) -> Run:
+    """The run of a trace a person means.
+
+    Args:
+        trace: where to look.
+        text: an id, or a unique beginning of one (at least `MIN_PREFIX` characters).
+
+    Raises:
+        NotFoundError: nothing matches.
+        InputError: several runs match; their ids are in the hint.
+    """
+    if exact := trace.run(text):
+        return exact
+    matches = [run for run in trace.runs if run.run_id.startswith(text)]
+    if len(text) < MIN_PREFIX or not matches:
+        raise NotFoundError(
+            f"no run {text!r} in trace {trace.trace_id}",
+            hint=f"`refinery show {trace.trace_id}` lists its runs",
+        )
+    if len(matches) > 1:
+        ids = ", ".join(run.run_id for run in matches[:_SHOWN])
+        raise InputError(f"several runs begin with {text!r}", hint=f"name one: {ids}")
+    return matches[0]
 
 
 def listing(workspace: Workspace, wanted: TraceFilter) -> list[TraceSummary]:

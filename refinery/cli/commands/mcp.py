@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from refinery import plugins
 from refinery.cli import output
-from refinery.errors import PluginError
 
 EPILOG = """Examples:
 
@@ -39,10 +39,7 @@ def command(
 
         server = mcp_server.create_server(mcp_server.Access(repo, ctx.obj["store"]))
     except ModuleNotFoundError as error:
-        raise PluginError(
-            f"`refinery mcp` needs the library {error.name}",
-            hint="pip install 'refinery[mcp]'",
-        ) from error
+        raise plugins.missing("`refinery mcp`", error, "mcp") from error
     if not (tools or json_output):
         server.run("stdio")
         return

@@ -1,15 +1,11 @@
 """Show a trace as a tree of its runs, or one run in full."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from refinery.cli import output, trace_view
 from refinery.cli.arguments import TraceArgument
-from refinery.errors import InputError, NotFoundError
-
-if TYPE_CHECKING:
-    from refinery.model.trace import Run, Trace
 
 EPILOG = """Examples:
 
@@ -22,8 +18,6 @@ EPILOG = """Examples:
   refinery show latest --json
 """
 SETTINGS = {"epilog": EPILOG}
-
-_MIN_PREFIX = 4
 
 
 def command(
@@ -58,21 +52,6 @@ def command(
         document = trace_view.to_document(found, label)
         output.emit(document, json_output, lambda s: trace_view.show_trace(found, label, s))
         return
-    chosen = _find_run(found, run)
+    chosen = traces.find_run(found, run)
     document = trace_view.to_document(found, label, (chosen,))
     output.emit(document, json_output, lambda screen: trace_view.show_run(chosen, screen))
-
-
-def _find_run(trace: "Trace", text: str) -> "Run":
-    if exact := trace.run(text):
-        return exact
-    matches = [run for run in trace.runs if run.run_id.startswith(text)]
-    if len(text) < _MIN_PREFIX or not matches:
-        raise NotFoundError(
-            f"no run {text!r} in trace {trace.trace_id}",
-            hint=f"`refinery show {trace.trace_id}` lists its runs",
-        )
-    if len(matches) > 1:
-        ids = ", ".join(run.run_id for run in matches[:5])
-        raise InputError(f"several runs begin with {text!r}", hint=f"name one: {ids}")
-    return matches[0]

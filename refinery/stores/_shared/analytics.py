@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from refinery import clock
-from refinery.errors import PluginError, StoreError
+from refinery import clock, plugins
+from refinery.errors import StoreError
 
 SCHEMA_VERSION = 1
 """Version of the tables; a copy of another version is filled anew."""
@@ -218,10 +218,7 @@ def load_duckdb() -> Any:
         import duckdb
         import pyarrow as pa
     except ModuleNotFoundError as error:
-        raise PluginError(
-            f"this needs the library {error.name!r}, which is not installed",
-            hint="pip install 'refinery[analytics]'",
-        ) from error
+        raise plugins.missing("this", error, "analytics") from error
     del pa
     return duckdb
 
