@@ -1,5 +1,6 @@
 """The DuckDB copy of the hybrid store: filled, carried on, filled anew, never ahead or behind."""
 
+import fcntl
 import math
 import os
 import subprocess
@@ -16,7 +17,7 @@ from benchmarks import hybrid_kills
 from refinery.errors import InputError, StoreError
 from refinery.model.trace import Feedback, Run
 from refinery.stores import hybrid, sqlite
-from refinery.stores._shared import hybrid_background, hybrid_sessions, hybrid_sync
+from refinery.stores._shared import analytics, hybrid_background, hybrid_sessions, hybrid_sync
 from refinery.stores.hybrid import HybridStore, open_session, open_store
 from tests.kits.traces import START_NS, llm, run, sample
 
@@ -33,8 +34,12 @@ def store(base: Path) -> Iterator[HybridStore]:
 
 
 def rows(store: HybridStore, sql: str) -> list[tuple[Any, ...]]:
-    """What DuckDB answers."""
-    with duckdb.connect(str(store.copy.path), read_only=True) as connection:
+    """What DuckDB answers, read as any reader does: when nobody fills the copy."""
+    path = store.copy.path
+    with (
+        analytics.locked(path, fcntl.LOCK_SH, timeout_s=30.0),
+        duckdb.connect(str(path), read_only=True) as connection,
+    ):
         return connection.execute(sql).fetchall()
 
 
