@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import libcst as cst
 
+from refinery import syntax
 from refinery.codebase.python_source import PythonSource, walk
 from refinery.codebase.splices import shorten
 from refinery.errors import EditError
@@ -78,13 +79,13 @@ def check_value(value: str) -> str:
     """
     text = value.strip()
     try:
-        tree = ast.parse(text, mode="eval")
+        expression = syntax.parse_expression(text)
         tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
-    except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError) as error:
+    except (SyntaxError, tokenize.TokenError) as error:
         raise EditError(f"{shorten(value)} is no Python expression: {error}") from error
     if any(token.type == tokenize.COMMENT for token in tokens):
         raise EditError(f"{shorten(value)} holds a comment", hint="give the expression alone")
-    if isinstance(tree.body, ast.Tuple) and not text.startswith("("):
+    if isinstance(expression, ast.Tuple) and not text.startswith("("):
         return f"({text})"
     return text
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import libcst as cst
 
+from refinery import syntax
 from refinery.codebase.python_source import PythonSource, walk
 from refinery.codebase.splices import Splice, apply_splices
 from refinery.errors import EditError
@@ -353,10 +354,8 @@ def _value_after(
     moved = [Splice(s.start_byte - first, s.end_byte - first, s.replacement) for s in splices]
     text = apply_splices(source[first:last], moved)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            node = ast.parse(b"(" + text + b"\n)", mode="eval").body
-    except (SyntaxError, ValueError):
+        node = syntax.parse_expression(b"(" + text + b"\n)")
+    except SyntaxError:
         return None
     values = node.values if isinstance(node, ast.JoinedStr) else [node]
     return _joined(

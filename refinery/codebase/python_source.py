@@ -4,7 +4,6 @@ Only the child process that plans edits imports this: libcst can die on nested i
 """
 
 import ast
-import warnings
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -12,6 +11,7 @@ from functools import cached_property
 import libcst as cst
 from libcst.metadata import ByteSpanPositionProvider, CodeSpan, MetadataWrapper
 
+from refinery import syntax
 from refinery.codebase.splices import line_starts
 from refinery.errors import EditError
 
@@ -77,10 +77,8 @@ def parse_python(source: str, path: str) -> ast.Module:
         EditError: it is not Python.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(source.removeprefix(BOM))
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return syntax.parse_module(source.removeprefix(BOM))
+    except SyntaxError as error:
         raise EditError(f"{path} is not valid Python: {error}") from error
 
 

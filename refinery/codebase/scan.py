@@ -6,11 +6,11 @@ over 1 MB. Files are parsed with `ast` alone, which refuses what is nested too d
 
 import ast
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from refinery import syntax
 from refinery.model.failure import SourceLocation
 
 MAX_BYTES = 1_000_000
@@ -132,10 +132,8 @@ class SourceTree:
 def parse(text: str) -> ast.Module | None:
     """Syntax tree of a text; None when it is no Python, or nested too deeply."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return syntax.parse_module(text)
+    except SyntaxError:
         return None
 
 

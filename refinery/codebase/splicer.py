@@ -5,16 +5,14 @@ libcst can die without an exception on nested input, and take minutes on flat on
 hands over file contents and edits as JSON on stdin, and reads splices as JSON from stdout.
 """
 
-import ast
 import base64
 import json
 import resource
 import sys
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
-from refinery import plugins
+from refinery import plugins, syntax
 from refinery.codebase.splices import Splice, apply_splices, check_arguments
 from refinery.errors import EditError, RefineryError
 from refinery.model.trace import Json
@@ -79,12 +77,10 @@ def _unparsable(
         if not path.endswith((".py", ".pyi")):
             continue
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                ast.parse(apply_splices(files[path], splices))
+            syntax.parse_module(apply_splices(files[path], splices))
         except EditError:
             continue  # the parent says that they overlap
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        except SyntaxError as error:
             yield path, str(error)
 
 

@@ -12,6 +12,7 @@ import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from refinery import syntax
 from refinery.codebase.scan import PYTHON, SourceTree, is_secondary
 from refinery.model.patch import FileChange
 from refinery.model.trace import Run, RunKind, Trace
@@ -286,6 +287,6 @@ def _lines(text: str) -> Iterator[str]:
 
 def _parsed(content: bytes | None) -> ast.Module | None:
     try:
-        return ast.parse(content or b"")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return syntax.parse_module(content or b"")
+    except SyntaxError:
         return None

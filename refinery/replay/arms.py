@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from refinery import syntax
 from refinery.codebase.repository import Repository
 from refinery.errors import InputError
 from refinery.intervals import wilson
@@ -167,6 +168,6 @@ def _content(repository: Repository, path: str, commit: str) -> bytes | None:
 
 def _tree(content: bytes) -> str | None:
     try:
-        return ast.dump(ast.parse(content))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ast.dump(syntax.parse_module(content))
+    except (SyntaxError, RecursionError):
         return None

@@ -4,13 +4,13 @@ A hunk is a stretch of changed lines without an unchanged line in it; a file tha
 or not text is one hunk. A part of a patch that does not parse, although the whole does, is none.
 """
 
-import ast
 import json
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
+from refinery import syntax
 from refinery.codebase.patches import build
 from refinery.model.patch import FileChange, Patch
 
@@ -85,7 +85,7 @@ def _applied(before: bytes, hunks: Sequence[Hunk]) -> bytes:
 def _parses(path: str, content: bytes | None) -> bool:
     """Whether a file of a kind we can read is whole; others are taken as they are."""
     readers: dict[str, Callable[[str], object]] = {
-        ".py": ast.parse,
+        ".py": syntax.parse_module,
         ".json": json.loads,
         ".toml": tomllib.loads,
     }

@@ -2,12 +2,12 @@
 
 import ast
 import difflib
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
 
+from refinery import syntax
 from refinery.model.patch import FileChange
 
 MAX_BYTES = 1_000_000
@@ -92,10 +92,8 @@ def parsed(content: bytes) -> ast.Module | None:
     if len(content) > MAX_BYTES or content.count(b"\n") > MAX_LINES:
         return None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(content)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        tree = syntax.parse_module(content)
+    except SyntaxError:
         return None
     return None if _is_too_deep(tree) else tree
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from refinery import home, plugins
+from refinery import home, plugins, syntax
 from refinery.errors import InputError, RefineryError
 from refinery.recorders.spool_file import spool_files
 from refinery.settings import Settings
@@ -221,8 +221,8 @@ def _files_of(module: str, place: _Place) -> Iterator[Path]:
 def _line_of(path: Path, name: str) -> int | None:
     """Line of a top-level definition; None when the file has none or cannot be parsed."""
     try:
-        tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        tree = syntax.parse_module(path.read_bytes())
+    except (OSError, SyntaxError):
         return None
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from refinery import home
+from refinery import home, syntax
 from refinery.errors import InputError
 
 FILE_NAME = "refinery.toml"
@@ -157,8 +157,8 @@ def _sources(root: Path) -> Iterator[_Source]:
         try:
             if path.stat().st_size > MOST_BYTES:
                 continue
-            tree = ast.parse(path.read_bytes())
-        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+            tree = syntax.parse_module(path.read_bytes())
+        except (OSError, SyntaxError):
             continue  # a file that cannot be read holds no entry point
         yield _Source(path, _module_name(path, root), tree, _imports(tree))
 

@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Callable, Iterator
 
+from refinery import syntax
 from refinery.agents.playbook import Case, Draft, Recipe
 from refinery.agents.playbook.editing import set_literal
 from refinery.codebase.causes import RETRIES, TIMEOUTS, TOKENS, settings_behind
@@ -188,8 +189,8 @@ def _absent(case: Case, calls: tuple[str, ...], name: str, value: str) -> Edit |
 
 def _calls(source: str, names: tuple[str, ...]) -> Iterator[tuple[ast.Call, str]]:
     try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        tree = syntax.parse_module(source)
+    except SyntaxError:
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):

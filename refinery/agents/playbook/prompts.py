@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from refinery import syntax
 from refinery.agents.playbook import Case, Draft, Recipe
 from refinery.model.failure import SourceLocation
 from refinery.model.patch import Edit
@@ -177,8 +178,8 @@ def _value_at(source: str, file: str, path: list[str | int]) -> Json:
 def _appended_to_literal(place: SourceLocation, source: str, sentence: str) -> Edit | None:
     """Add to the last line of a Python string literal or of the last segment of an f-string."""
     try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        tree = syntax.parse_module(source)
+    except SyntaxError:
         return None
     found = [
         (segment, node)

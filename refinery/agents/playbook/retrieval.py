@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 
+from refinery import syntax
 from refinery.agents.playbook import Case, Draft, Recipe
 from refinery.agents.playbook.editing import set_literal
 from refinery.codebase.causes import UPSTREAM, settings_behind
@@ -76,8 +77,8 @@ def _returning_function(
 ) -> tuple[str, Function, ast.Return] | None:
     """The retrieving function at a place: its qualified name, node and last valued return."""
     try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        tree = syntax.parse_module(source)
+    except SyntaxError:
         return None
     candidates = [
         (qualname, node)
