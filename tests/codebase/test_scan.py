@@ -39,10 +39,10 @@ def test_hostile_source_and_traces_do_no_harm(tmp_path: Path) -> None:
     error = RunError("E", "m", 'File "' * 20_000 + '  File "x.py", line 99999999999, in y\n')
     run = Run("m", "t", "n" * 100_000, RunKind.LLM, inputs={"a": [text, {"b": text}]}, error=error)
     tool = Run("k", "t", "needle in the stack", RunKind.TOOL, parent_id="m", error=error)
-    started = time.monotonic()
+    started = time.thread_time()
 
     found = locate(Trace("t", (run, tool)), run, tmp_path)
     locate(Trace("t", (run, tool)), tool, tmp_path)
 
     assert all(0 <= one.confidence <= 1 for one in found)
-    assert time.monotonic() - started < 10
+    assert time.thread_time() - started < 10

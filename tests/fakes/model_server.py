@@ -70,7 +70,7 @@ class ModelServer:
         """Stop answering; later connections are refused."""
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(5)
+        self._thread.join(60)
 
 
 def _handler(server: ModelServer) -> type[BaseHTTPRequestHandler]:

@@ -33,9 +33,9 @@ def test_a_short_run_is_one_line_and_a_long_one_two(tmp_path: Path) -> None:
     kept.start(short, None, {"name": "short", "inputs": held({"a": 1})})
     kept.finish(short, {"outputs": held({"b": 2})})
     kept.start(long, None, {"name": "long", "inputs": held({"a": 1})})
-    sink.flush(5)
+    sink.flush(60)
     kept.finish(long, {"outputs": held({"b": 2})})
-    sink.flush(5)
+    sink.flush(60)
 
     found = [view["run"] for view in views(tmp_path)]
     assert [(run["name"], run["status"]) for run in found] == [
@@ -58,11 +58,11 @@ def test_floats_that_are_no_numbers_keep_their_names(tmp_path: Path, is_flushed:
     inputs, _, given = fragment(asked)
     kept.start(run_id, None, {"name": "run", "inputs": inputs}, given=given)
     if is_flushed:
-        sink.flush(5)
+        sink.flush(60)
     asked["a"][0], asked["b"] = "changed", None  # type: ignore[index]
     outputs, _, gave = fragment(answered)
     kept.finish(run_id, {"outputs": outputs}, gave=gave)
-    sink.flush(5)
+    sink.flush(60)
 
     found = [view["run"] for view in views(tmp_path)]
     assert found[0]["inputs"] == {"a": [None, "nan"], "b": 1.5}
@@ -92,7 +92,7 @@ def test_a_diff_is_told_once_a_block_and_read_back_whole(tmp_path: Path) -> None
 
     for _ in range(50):
         kept.start(clock.new_uuid(), None, {"name": "root"})
-    sink.flush(5)
+    sink.flush(60)
 
     diffs = {
         view["run"]["metadata"]["refinery"]["entry_point"]["dirty_diff"]
@@ -117,7 +117,7 @@ def test_sampling_leaves_out_whole_traces_and_says_how_many_failed(
         kept.start(child, root, {"name": "child"})
         kept.finish(child, {})
         kept.finish(root, {"status": RunStatus.ERROR, "error": RunError("E", "m")})
-    sink.close(5)
+    sink.close(60)
 
     found = {view["run"]["run_id"]: view["run"] for view in views(tmp_path)}
     traces = {run["trace_id"] for run in found.values()}
@@ -187,11 +187,12 @@ def test_the_end_of_a_run_that_finds_the_queue_full_is_kept_without_its_outputs(
 
     kept.start(run_id, None, {"name": "r", "inputs": held({"a": 1})}, size_bytes=10)
     kept.finish(run_id, {"outputs": held("x" * 5_000)}, size_bytes=5_000)
-    sink.flush(5)
+    sink.flush(60)
 
     (found,) = views(tmp_path)
     assert (found["run"]["status"], "outputs" in found["run"]) == ("ok", False)
     assert sink.dropped == 1
+    sink.close()  # says so here, not at the end of the process
 
 
 def test_ids_made_in_forked_children_differ() -> None:

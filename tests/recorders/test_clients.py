@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -443,19 +444,22 @@ def test_abandoned_async_streams_are_cancelled(server: ModelServer, sink: ListSi
 
 
 def test_a_cancelled_task_leaves_a_cancelled_run(sink: ListSink) -> None:
+    begun, gate = threading.Event(), threading.Event()
+
     async def work(url: str) -> None:
         async with openai.AsyncOpenAI(base_url=url, api_key="k") as client:
             asked = client.chat.completions.create(model="m", messages=ASKED)
-            with pytest.raises(asyncio.TimeoutError):
-                await asyncio.wait_for(asked, 0.2)
+            task = asyncio.ensure_future(asked)
+            await asyncio.to_thread(begun.wait, 60)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
 
     def slowly() -> Iterator[bytes]:
+        begun.set()
         yield b"{"
-        gate.wait(2)
+        gate.wait(60)
 
-    import threading
-
-    gate = threading.Event()
     with ByteServer(lambda asked: Bytes(slowly())) as server:
         asyncio.run(work(server.url))
         gate.set()

@@ -191,13 +191,16 @@ def test_tasks_nest_under_the_coroutine_that_made_them(sink: ListSink) -> None:
 
 
 def test_a_cancelled_coroutine_is_cancelled_not_failed(sink: ListSink) -> None:
-    @instrument
-    async def slow() -> None:
-        await asyncio.sleep(30)
-
     async def main() -> None:
+        begun = asyncio.Event()
+
+        @instrument
+        async def slow() -> None:
+            begun.set()
+            await asyncio.sleep(100)
+
         task = asyncio.create_task(slow())
-        await asyncio.sleep(0.02)
+        await begun.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

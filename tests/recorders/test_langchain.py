@@ -367,13 +367,16 @@ def graph_of_steps() -> Any:
 def test_a_cancelled_task_is_cancelled_not_failed(pair: Any) -> None:
     config, sink, _ = pair
 
-    async def slow(x: str) -> str:
-        await asyncio.sleep(30)
-        return x
-
     async def main() -> None:
+        begun = asyncio.Event()
+
+        async def slow(x: str) -> str:
+            begun.set()
+            await asyncio.sleep(100)
+            return x
+
         task = asyncio.create_task(RunnableLambda(slow).ainvoke("x", config))
-        await asyncio.sleep(0.05)
+        await begun.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

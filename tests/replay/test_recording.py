@@ -27,6 +27,7 @@ from refinery.replay.recording import RecordingGateway
 from refinery.replay.wire import ModelReply
 from tests.fakes.byte_server import Asked, Bytes, ByteServer
 from tests.fakes.model_server import ModelServer, StatusError
+from tests.kits.timing import until
 
 ROOT = Run("0" * 36, "0" * 36, dotted_order="20260101T000000000000Z" + "0" * 36)
 KEY = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGH"
@@ -47,7 +48,7 @@ class Kept:
         self.has_ended.set()
 
     def only(self) -> Exchange:
-        assert self.has_ended.wait(5)
+        assert self.has_ended.wait(60)
         (exchange,) = self.ended
         return exchange
 
@@ -120,7 +121,7 @@ def test_streams_pass_piece_by_piece_with_their_times() -> None:
 
     def pieces() -> Iterator[bytes]:
         yield b'data: {"choices": [{"delta": {"content": "one"}}]}\n\n'
-        assert may_go_on.wait(5)
+        assert may_go_on.wait(60)
         yield b'data: {"choices": [{"delta": {"content": " two"}}]}\n\ndata: [DONE]\n\n'
 
     events = {"content-type": "text/event-stream"}
@@ -258,7 +259,7 @@ def test_a_program_that_leaves_a_stream_leaves_a_cancelled_run() -> None:
 
     def pieces() -> Iterator[bytes]:
         yield b'data: {"choices": [{"delta": {"content": "one"}}]}\n\n'
-        gone.wait(5)
+        gone.wait(60)
         for _ in range(2000):
             yield b'data: {"choices": [{"delta": {"content": "more"}}]}\n\n' * 50
 
@@ -438,7 +439,7 @@ def test_what_is_under_way_when_the_gateway_closes_ends_as_unknown(
     forever = threading.Event()
 
     def answer(asked: Asked) -> Bytes:
-        forever.wait(5)
+        forever.wait(60)
         return Bytes([b"{}"])
 
     with ByteServer(answer) as server:
@@ -449,8 +450,7 @@ def test_what_is_under_way_when_the_gateway_closes_ends_as_unknown(
                 b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:%d\r\n"
                 b"content-length: 2\r\n\r\n{}" % (parts.port or 0)
             )
-            while not server.asked:
-                pass
+            until(lambda: server.asked)
         forever.set()
         program.close()
 

@@ -177,8 +177,8 @@ def _frames() -> list[Any]:
 )
 def test_hostile_text_takes_time_in_proportion(piece: str) -> None:
     text = piece * (400_000 // len(piece))
-    start = time.perf_counter()
+    start = time.thread_time()
 
     redact(text, emails=True)
 
-    assert time.perf_counter() - start < 3
+    assert time.thread_time() - start < 3

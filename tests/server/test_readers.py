@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from refinery.server.writer import Writer
 from refinery.stores._shared.preparing import pack
 from refinery.stores.hybrid import HybridStore
 from refinery.stores.sqlite import SqliteStore
+from tests.kits.timing import until
 from tests.kits.traces import sample
 from tests.server.serving import Served, serving
 
@@ -42,13 +42,6 @@ def runs(count: int = 30) -> list[dict[str, Any]]:
 
 def body(given: list[Any]) -> bytes:
     return orjson.dumps({"post": given})
-
-
-def until(is_true: Callable[[], object]) -> None:
-    ends = time.monotonic() + 30
-    while not is_true():
-        assert time.monotonic() < ends
-        time.sleep(0.02)
 
 
 def waiting_readers(store: SqliteStore) -> Readers:

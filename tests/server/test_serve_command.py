@@ -174,7 +174,7 @@ def test_what_recorders_leave_in_the_spool_shows_up(tmp_path: Path) -> None:
     (home / "spool" / "1-x.jsonl").write_text(line + "\n")
     store = open_store(str(home / "traces.db"))
     try:
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while store.get_run("r-1") is None and time.monotonic() < until:
             time.sleep(0.05)
         assert store.get_run("r-1") is not None

@@ -23,6 +23,7 @@ from refinery.ports import RunBatch, RunFilter
 from refinery.server.limits import DEFAULT_LIMITS
 from refinery.server.writer import BusyError, UnavailableError, Writer
 from refinery.stores.sqlite import SqliteStore, open_store
+from tests.kits.timing import until
 from tests.server.bodies import record
 from tests.server.serving import serving
 
@@ -44,7 +45,7 @@ class SlowStore(SqliteStore):
         self.may_write = threading.Event()
 
     def write_batches(self, batches: Sequence[RunBatch]) -> int:
-        self.may_write.wait(20)
+        self.may_write.wait(60)
         return super().write_batches(batches)
 
 
@@ -172,7 +173,7 @@ def work():
 
 start = time.monotonic()
 assert work() == "done"
-assert time.monotonic() - start < 2
+assert time.monotonic() - start < 20
 print("went on", flush=True)
 os._exit(0)  # the client's own wait at exit is not ours to test
 """
@@ -184,7 +185,7 @@ def test_an_application_goes_on_when_the_collector_is_down(tmp_path: Path) -> No
     env = {**os.environ, "LANGSMITH_TRACING": "true", "LANGSMITH_ENDPOINT": url}
 
     done = subprocess.run(
-        [sys.executable, "-c", APPLICATION], env=env, capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", APPLICATION], env=env, capture_output=True, text=True, timeout=120
     )
 
     assert done.stdout == "went on\n"
@@ -242,9 +243,9 @@ def test_nothing_acknowledged_is_lost_when_the_collector_is_asked_to_end(tmp_pat
     process, told = serve(tmp_path)
     sender = threading.Thread(target=send_until_it_is_gone, args=(told["url"], acknowledged))
     sender.start()
-    time.sleep(0.3)
+    until(lambda: acknowledged)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=60)
     sender.join()
 
     assert (process.returncode, errors) == (0, "")
@@ -270,10 +271,6 @@ def test_runs_become_searchable_while_nothing_else_is_to_be_done(tmp_path: Path)
         writer = Writer(store, DEFAULT_LIMITS)
         try:
             asyncio.run(writer.commit(batch(5)))
-            until_s = time.monotonic() + 20
-            while store.index(limit=0) and time.monotonic() < until_s:
-                time.sleep(0.05)
-
-            assert store.index(limit=0) == 0
+            until(lambda: store.index(limit=0) == 0)
         finally:
             writer.close()

@@ -5,7 +5,6 @@ import math
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from refinery.model.trace import Feedback, Run
 from refinery.stores import hybrid, sqlite
 from refinery.stores._shared import analytics, hybrid_background, hybrid_sessions, hybrid_sync
 from refinery.stores.hybrid import HybridStore, open_session, open_store
+from tests.kits.timing import until
 from tests.kits.traces import START_NS, llm, run, sample
 
 
@@ -253,12 +253,8 @@ def test_the_background_sync_follows_the_writes(
     monkeypatch.setattr(hybrid_background, "PAUSE_S", 0.01)
     with HybridStore(base, durability="process") as store:
         store.write_runs([run("a")])
-        reached = threading.Event()
-        for _ in range(500):
-            if store.unsynced() == 0 or reached.wait(0.01):
-                break
+        until(lambda: store.unsynced() == 0)
 
-        assert store.unsynced() == 0
         assert rows(store, "SELECT run_id FROM runs") == [("a",)]
         assert store.sync_error is None
 

@@ -297,10 +297,10 @@ def test_signals_reach_the_program_and_its_trace_is_kept(project: Path) -> None:
 
     started = time.monotonic()
     child.send_signal(signal.SIGTERM)
-    _, told = child.communicate(timeout=20)
+    _, told = child.communicate(timeout=55)
 
     assert child.returncode == 7
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 40
     assert "recorded 1 trace with 1 run:" in told
 
 

@@ -82,13 +82,13 @@ def test_nothing_there_is_nothing_done(tmp_path: Path, store: Store) -> None:
 def test_a_living_writers_file_is_read_as_it_grows_and_kept(folder: Path, store: Store) -> None:
     sink = SpoolSink(folder)
     sink.put(View("a", is_done=False))
-    sink.flush(5)
+    sink.flush(60)
 
     assert drain(folder, store) == 1
     assert traces(store) == {"a": "running"}
     sink.put(View("a"))
     sink.put(View("b"))
-    sink.flush(5)
+    sink.flush(60)
     report = drain_report(folder, store)
 
     assert (report.runs, report.views) == (1, 2)
@@ -133,7 +133,7 @@ def test_half_a_block_waits_for_a_living_writer(
     monkeypatch.setenv("REFINERY_SPOOL_FORMAT", form)
     sink = SpoolSink(folder)
     sink.put(View("a"))
-    sink.flush(5)
+    sink.flush(60)
     whole = sink._format.pack(line("b").encode() + b"\n")
     assert sink._file is not None
 

@@ -126,7 +126,7 @@ def test_a_run_is_ended_after_its_time(tmp_path: Path) -> None:
     found = run(["sh", "-c", "echo begun; sleep 60 & wait"], tmp_path, timeout_s=0.3)
 
     assert (found.ending, found.exit_code, found.output) == (Ending.TIMED_OUT, None, "begun\n")
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 40
 
 
 def test_only_the_end_of_a_long_output_is_kept(tmp_path: Path) -> None:

@@ -283,8 +283,8 @@ def test_many_attributes_are_read_in_time() -> None:
     attributes = {f"llm.input_messages.{at}.message.content": "x" for at in range(10_000)}
     content = json.dumps({"traceId": TRACE, "spanId": SPAN, "attributes": attributes}).encode()
 
-    started = time.perf_counter()
+    started = time.thread_time()
     (run,) = taken(content, "x.json")
 
     assert len(run.inputs["messages"]) == 10_000
-    assert time.perf_counter() - started < 5
+    assert time.thread_time() - started < 5
