@@ -29,7 +29,7 @@ from pathlib import Path
 from benchmarks.agents._model import Model, serve
 from refinery import detectors
 from refinery.agents import playbook
-from refinery.agents.playbook.missed import with_missed
+from refinery.agents.missed import with_missed
 from refinery.codebase.locate import attach
 from refinery.intervals import wilson
 from refinery.model.failure import Finding, SourceLocation

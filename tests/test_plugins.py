@@ -5,7 +5,10 @@ import pytest
 from refinery import plugins
 from refinery.errors import PluginError
 
-ROOMS = ("adapters", "cli.commands", "codebase.edits", "detectors", "embedders", "safety.rules")
+ROOMS = (
+    *("adapters", "agents.playbook", "cli.commands", "codebase.edits", "detectors", "embedders"),
+    "safety.rules",
+)
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -12,7 +12,7 @@ from refinery.agents.analyst import AnalystTask
 from refinery.agents.analyst import analyse as ask_analyst
 from refinery.agents.attempt import Attempt, best
 from refinery.agents.generator import GeneratorTask, generate
-from refinery.agents.playbook.missed import with_missed
+from refinery.agents.missed import with_missed
 from refinery.agents.state import FixState, proof_of
 from refinery.codebase import editor
 from refinery.codebase.locate import attach

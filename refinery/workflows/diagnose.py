@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from refinery import detectors
-from refinery.agents.playbook.missed import with_missed
+from refinery.agents.missed import with_missed
 from refinery.errors import InputError
 from refinery.model.codec import encode
 from refinery.model.failure import Diagnosis, Finding

@@ -18,8 +18,8 @@ LESSONS = "lessons.jsonl"
 """File of the lessons in a `.refinery` folder."""
 PROJECT = "project"
 """Origin of guides that lie in `.refinery/guides`."""
-OWN_ROOMS = ("detectors", "adapters", "embedders")
-"""Rooms that take files of the user's own from a folder of the same name in `.refinery`."""
+OWN_ROOMS = ("detectors", "adapters", "embedders", "agents.playbook")
+"""Rooms that take files of the user's own from a folder of their last name in `.refinery`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def open_workspace(start: Path | None = None, flags: Mapping[str, Any] | None = 
     resolved = load_settings(start, flags)
     folder = state_folder(start)
     for room in OWN_ROOMS:
-        plugins.add_folder(room, folder / room)
+        plugins.add_folder(room, folder / room.rpartition(".")[2])
     store = open_store(resolved.values.store or str(folder / "traces.db"))
     workspace = Workspace(resolved, store, folder)
     from refinery.workflows.spool import drain

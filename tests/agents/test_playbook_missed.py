@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from refinery.agents import playbook
-from refinery.agents.playbook.missed import with_missed
+from refinery.agents.missed import with_missed
 from refinery.codebase.locate import attach
 from refinery.detectors import diagnose
 from refinery.model.trace import Json, Run, RunKind, RunStatus, Trace

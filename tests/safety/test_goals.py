@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import evil_model
 from refinery import plugins
-from refinery.agents.playbook.prompts import ADVICE
+from refinery.agents.playbook._shared.advice import ADVICE
 from refinery.codebase import editor
 from refinery.codebase.repository import Repository
 from refinery.demo import injection

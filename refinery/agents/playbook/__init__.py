@@ -1,19 +1,26 @@
 """Hypotheses without a model: recipes that map what a detector saw to typed edits.
 
 A recipe reads a finding's typed facts and the located source, never free text of the trace, and
-offers edits only where it found the place to make them. Each recipe module has
-`RECIPES: dict[category, tuple[Recipe, ...]]`.
+offers edits only where it found the place to make them.
+
+Contract of the room. Each public file is one kind of change, and its first docstring line says
+which. It has `RECIPES: dict[category, tuple[Recipe, ...]]`: what it offers for each category of
+finding, best first. Recipes never raise on any source or trace, and write nothing: a `Draft` names
+edits, which are planned, guarded and tried by others.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from refinery import plugins
 from refinery.codebase.scan import SourceTree
+from refinery.errors import PluginError
 from refinery.model.failure import Finding, Likelihood, SourceLocation
 from refinery.model.patch import Edit, Hypothesis
 from refinery.model.trace import Run, Trace
 
+ROOM = "agents.playbook"
 BOTH = 0.5
 """How likely two changes are needed, as a share of the less likely one; chosen by us."""
 MOST = 5
@@ -97,6 +104,9 @@ def propose(
 
     Returns:
         Hypotheses numbered `H1`, `H2`, …; empty when no recipe found a place to act.
+
+    Raises:
+        PluginError: a recipe of the user's own cannot be imported.
     """
     tree = SourceTree(root)
     scored: list[tuple[float, Finding, Draft]] = []
@@ -113,32 +123,25 @@ def propose(
 
 
 def _drafts(case: Case) -> Iterator[Draft]:
-    from refinery.agents.playbook import (
-        code,
-        expected,
-        parameters,
-        parsing,
-        prompts,
-        retrieval,
-        schemas,
-        swallowed,
-        templates,
-    )
-
-    modules = (
-        retrieval,
-        prompts,
-        parameters,
-        code,
-        parsing,
-        schemas,
-        templates,
-        expected,
-        swallowed,
-    )
-    for module in modules:
-        for recipe in module.RECIPES.get(case.finding.category, ()):
+    for recipes in _recipes():
+        for recipe in recipes.get(case.finding.category, ()):
             yield from recipe(case)
+
+
+def _recipes() -> Iterator[Mapping[str, Sequence[Recipe]]]:
+    """What each plug-in of the room offers, by category of finding.
+
+    Raises:
+        PluginError: one cannot be imported, or offers nothing.
+    """
+    for name, module in plugins.load_all(ROOM).items():
+        recipes = getattr(module, "RECIPES", None)
+        if not isinstance(recipes, Mapping):
+            raise PluginError(
+                f"the playbook's {name} has no RECIPES",
+                hint="give it RECIPES = {category: (recipe, ...)}, see docs/extending.md",
+            )
+        yield recipes
 
 
 _Scored = tuple[float, Finding, Draft]

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 from refinery.agents.playbook import Case, Draft, Recipe
-from refinery.agents.playbook.editing import replaced_lines
-from refinery.agents.playbook.syntax import (
+from refinery.agents.playbook._shared.editing import replaced_lines
+from refinery.agents.playbook._shared.syntax import (
     Function,
     enclosing_function,
     returned,

@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+from refinery.agents.missed import CATEGORY
 from refinery.agents.playbook import Case, Draft, Recipe
-from refinery.agents.playbook.editing import set_literal
-from refinery.agents.playbook.missed import CATEGORY
-from refinery.agents.playbook.parameters import lower_temperature
-from refinery.agents.playbook.prompts import ADVICE, SECOND, Advice, advise
+from refinery.agents.playbook._shared.advice import ADVICE, SECOND, Advice, advise
+from refinery.agents.playbook._shared.editing import set_literal
+from refinery.agents.playbook._shared.numbers import lower_temperature
 from refinery.codebase.causes import settings_behind
 from refinery.model.messages import answer_text, messages_in
 from refinery.model.trace import RunKind

@@ -5,9 +5,9 @@ import json
 from collections.abc import Iterator
 
 from refinery.agents.playbook import Case, Draft, Recipe
-from refinery.agents.playbook.editing import replaced_lines
-from refinery.agents.playbook.prompts import ADVICE, Advice, advise
-from refinery.agents.playbook.syntax import enclosing_function, smallest_statement
+from refinery.agents.playbook._shared.advice import ADVICE, Advice, advise
+from refinery.agents.playbook._shared.editing import replaced_lines
+from refinery.agents.playbook._shared.syntax import enclosing_function, smallest_statement
 from refinery.codebase.parameters import dotted_name
 from refinery.model.messages import messages_out
 from refinery.model.patch import Edit

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from refinery import syntax
 from refinery.agents.playbook import Case, Draft, Recipe
-from refinery.agents.playbook.editing import set_literal
+from refinery.agents.playbook._shared.editing import set_literal
 from refinery.codebase.causes import UPSTREAM, settings_behind
 from refinery.model.failure import SourceLocation
 from refinery.model.patch import Edit

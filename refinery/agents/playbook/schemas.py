@@ -5,12 +5,12 @@ import re
 from collections.abc import Iterator
 
 from refinery.agents.playbook import Case, Draft, Recipe
-from refinery.agents.playbook.editing import replaced_lines
-from refinery.agents.playbook.syntax import Function, enclosing_function
+from refinery.agents.playbook._shared.editing import replaced_lines
+from refinery.agents.playbook._shared.syntax import Function
+from refinery.agents.playbook._shared.tools import called_tools
 from refinery.codebase.tools import description_in
 from refinery.model.patch import Edit
-from refinery.model.trace import Run, RunKind
-from refinery.model.walk import of_kind
+from refinery.model.trace import RunKind
 
 MAX_RULES = 3
 _RULE = re.compile(
@@ -54,41 +54,6 @@ def _is_refusal(case: Case) -> bool:
     kind = str(case.finding.facts.get("error_type") or "").rpartition(".")[2]
     is_tool = case.cause is not None and case.cause.kind is RunKind.TOOL
     return is_tool and kind in ("ValueError", "ToolException", "TypeError")
-
-
-def called_tools(case: Case) -> Iterator[tuple[str, Function]]:
-    """Functions behind the tools of the trace: those of the finding first."""
-    involved = {case.finding.symptom_run_id, case.finding.cause_run_id}
-    runs = sorted(of_kind(case.trace, RunKind.TOOL), key=lambda run: run.run_id not in involved)
-    names = list(dict.fromkeys([*_named(runs), *_called(case)]))
-    seen: set[tuple[str, int]] = set()
-    for place in case.places("function", "frame"):
-        syntax = case.tree.syntax(place.file) if place.file.endswith(".py") else None
-        function = enclosing_function(syntax, place.line_start) if syntax else None
-        if function is not None and function.name in names:
-            seen.add((place.file, function.lineno))
-            yield place.file, function
-    for name in names:
-        for path in case.tree.paths((".py",)):
-            if f"def {name}" not in (case.tree.text(path) or ""):
-                continue
-            syntax = case.tree.syntax(path)
-            for node in ast.walk(syntax) if syntax else ():
-                is_named = isinstance(node, Function) and node.name == name
-                if is_named and isinstance(node, Function) and (path, node.lineno) not in seen:
-                    yield path, node
-
-
-def _named(runs: list[Run]) -> Iterator[str]:
-    yield from (run.name for run in runs if run.name and run.name.isidentifier())
-
-
-def _called(case: Case) -> Iterator[str]:
-    """Names of tools that models asked for, in raw loops without tool runs."""
-    from refinery.model.messages import tool_calls
-
-    for run in of_kind(case.trace, RunKind.LLM):
-        yield from (call.name for call in tool_calls(run) if call.name.isidentifier())
 
 
 def _rules(function: Function) -> list[str]:

@@ -4,9 +4,9 @@ import ast
 from collections.abc import Iterator
 
 from refinery.agents.playbook import Case, Draft, Recipe
-from refinery.agents.playbook.editing import replaced_lines
-from refinery.agents.playbook.schemas import called_tools
-from refinery.agents.playbook.syntax import Function
+from refinery.agents.playbook._shared.editing import replaced_lines
+from refinery.agents.playbook._shared.syntax import Function
+from refinery.agents.playbook._shared.tools import called_tools
 from refinery.codebase.tools import swallowing_handlers
 from refinery.model.patch import Edit
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 
 from refinery.agents.playbook import Case, Draft, Recipe
-from refinery.agents.playbook.editing import replaced_lines
-from refinery.agents.playbook.syntax import Function
+from refinery.agents.playbook._shared.editing import replaced_lines
+from refinery.agents.playbook._shared.syntax import Function
 from refinery.codebase.scan import is_secondary
 from refinery.model.failure import SourceLocation
 from refinery.model.patch import Edit

@@ -1,0 +1,1 @@
+"""What recipes have in common; no plug-in of the room."""
