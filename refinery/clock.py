@@ -22,22 +22,22 @@ def new_uuid() -> str:
 
     Lexical order of the strings is order of creation to the millisecond.
     """
-    global _head  # many identifiers are made in the same millisecond as the one before
+    global _head  # the same for a minute
     try:
         tail = _tails.pop()
     except IndexError:
         tail = _refilled()
     now_ms = time.time_ns() // 1_000_000
-    known_ms, head = _head
-    if known_ms != now_ms:
-        digits = f"{now_ms:012x}"
-        head = f"{digits[:8]}-{digits[8:]}-7"
-        _head = (now_ms, head)
-    return head + tail
+    known, head = _head
+    if known != now_ms >> 16:
+        known, head = _head = (now_ms >> 16, f"{now_ms >> 16:08x}-")
+    return f"{head}{_PAIRS[now_ms >> 8 & 255]}{_PAIRS[now_ms & 255]}-7{tail}"
 
 
 _head: tuple[int, str] = (-1, "")
-"""A time in milliseconds, and what identifiers made then begin with."""
+"""The upper 32 of the 48 bits of a time in milliseconds, and what they are written as."""
+_PAIRS = tuple(f"{byte:02x}" for byte in range(256))
+"""Looked up, for formatting a number costs 10 µs when the processor's caches are cold."""
 _tails: list[str] = []
 """Ends of 74 random bits for `new_uuid`: asking the system for each would cost more."""
 _TAILS = 16

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from refinery.recorders._book import Book
 
-_LANGCHAIN = "langchain_core.runnables.config"
+LANGCHAIN = "langchain_core.runnables.config"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # not frozen: every run makes one, and that costs twice as much
 class Inside:
-    """A run of ours at work, and what it runs inside."""
+    """A run of ours at work, and what it runs inside; never changed."""
 
     run_id: str
     around: str | None
@@ -35,12 +35,14 @@ Mark: TypeAlias = "Token[Inside | None]"
 """What `enter` returns and `leave` takes."""
 
 _current: ContextVar[Inside | None] = ContextVar("refinery_run", default=None)
+current = _current.get
+"""The run of ours around the present code; None outside of all."""
 _model_call: "ContextVar[tuple[Book, str] | None]" = ContextVar("refinery_model", default=None)
 
 
-def enter_with(run_id: str, book: "Book", around: str | None) -> Mark:
-    """The same as `enter` for one who knows LangChain's run at work already."""
-    return _current.set(Inside(run_id, around, _current.get(), book))
+def enter_with(inside: Inside) -> Mark:
+    """The same as `enter` for one who knows already what the run is inside of."""
+    return _current.set(inside)
 
 
 def enter(run_id: str, book: "Book | None" = None, *, is_reported: bool = False) -> Mark:
@@ -140,7 +142,9 @@ def model_call() -> "tuple[Book, str] | None":
 
 def langchain_run() -> str | None:
     """Id of the LangChain run whose code is at work; None outside of all, or without LangChain."""
-    module = sys.modules.get(_LANGCHAIN)
+    module = sys.modules.get(LANGCHAIN)
+    if module is None:
+        return None
     variable = getattr(module, "var_child_runnable_config", None)
     config: Any = variable.get() if variable is not None else None
     callbacks = config.get("callbacks") if isinstance(config, dict) else None

@@ -8,7 +8,7 @@ those that end the host.
 import functools
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
 from refinery import clock
@@ -46,6 +46,14 @@ class About:
     metadata: Mapping[str, Any] | None = None
     session_id: str | None = None
     user_id: str | None = None
+    is_short: bool = field(init=False)
+    """Whether there is nothing but a name, a kind and a layer, texts all."""
+
+    def __post_init__(self) -> None:
+        has_texts = type(self.name) is type(self.layer) is str
+        has_more = type(self.tags) is not tuple or bool(self.tags) or self.metadata is not None
+        is_of = self.session_id is not None or self.user_id is not None
+        object.__setattr__(self, "is_short", has_texts and not has_more and not is_of)
 
 
 def guarded(method: Callable[P, R]) -> Callable[P, R | None]:
@@ -152,14 +160,16 @@ class Call:
 
     __slots__ = ("_inside", "_mark", "book", "fields", "is_open", "meter", "run_id", "size_bytes")
 
-    def __init__(self, book: Book, run_id: str, around: str | None) -> None:
+    def __init__(
+        self, book: Book, run_id: str, around: str | None, outer: _context.Inside | None
+    ) -> None:
         self.book = book
         self.run_id = run_id
         self.fields: dict[str, Any] = {}
         """Fields of `Run` to be told at the end."""
         self.size_bytes = 0
         self.is_open = True
-        self._mark = _context.enter_with(run_id, book, around)
+        self._mark = _context.enter_with(_context.Inside(run_id, around, outer, book))
         self._inside: _context.Inside | None = None
         self.meter = Meter()
 
@@ -206,19 +216,29 @@ class Call:
 
     def end_with(self, result: Any) -> None:
         """End the run of a function that returned."""
-        self.meter.pause()
-        _context.leave(self._mark)
+        # Few functions on the way: with cold caches each costs µs (benchmarks/analysis.py).
+        meter = self.meter
+        meter.stop()
         self.is_open = False
-        metrics = self.meter.result()
-        held, size_bytes, gave = fragment_of({"output": result})
-        fields = {**self.fields, "outputs": held, "metrics": metrics}
+        _context.leave(self._mark)
+        held: Any = None
+        size_bytes, gave = 0, None
+        try:
+            held, size_bytes, gave = fragment({"output": result})
+        except HOSTS:
+            raise
+        except BaseException as error:  # noqa: BLE001  # hostile values may raise anything
+            lose(f"{type(error).__name__} in a value")
+        fields = self.fields
+        fields["outputs"] = held
+        fields["metrics"] = meter
         size_bytes += self.size_bytes
         self.book.finish(self.run_id, fields, size_bytes=size_bytes, gave=gave)
 
     def _send(self, error: BaseException | None) -> None:
-        self.meter.pause()
         fields = self.fields
-        fields["metrics"] = self.meter.result()
+        self.meter.stop()
+        fields["metrics"] = self.meter
         if error is not None:
             ended, notes = ending(error)
             fields.update(ended)
@@ -258,8 +278,32 @@ def begin(
         if found is None:
             return None
         kept, parent_id = found, _context.innermost(around)
+    return open_run(about, inputs, subject, kept, (parent_id, around))
+
+
+def open_run(
+    about: About,
+    inputs: Any,
+    subject: _source.Subject | None,
+    kept: Book,
+    inside_of: tuple[str | None, str | None],
+) -> Call:
+    """Begin a run whose place is known.
+
+    Args:
+        about: as for `begin`.
+        inputs: the same.
+        subject: the same.
+        kept: where it is kept.
+        inside_of: the parent, and LangChain's run at work.
+    """
+    parent_id, around = inside_of
     run_id = clock.new_uuid()
-    fields, size_bytes = _first_fields(about)
+    fields: dict[str, Any]
+    if about.is_short:
+        fields, size_bytes = {"name": about.name, "kind": about.kind, "layer": about.layer}, 0
+    else:
+        fields, size_bytes = _first_fields(about)
     given = None
     if inputs is not None:
         fields["inputs"], inputs_bytes, given = fragment_of(inputs)
@@ -273,7 +317,7 @@ def begin(
         source=about.source,
         given=given,
     )
-    return Call(kept, run_id, around)
+    return Call(kept, run_id, around, _context.current())
 
 
 def _first_fields(about: About) -> tuple[dict[str, Any], int]:

@@ -1,9 +1,11 @@
 """What a run cost: wall and processor time, memory, bytes read and written.
 
-Times are read at every run. Memory and I/O come from files of `/proc`; a reading costs about
-12 µs and lets other threads in, so one is taken at most every `PAUSE_NS` on each thread, and
-besides at the end of runs longer than `LONG_NS`. A run that began when the latest reading was
-older than `FRESH_NS` says nothing of them, rather than something untrue.
+Times are read at every run. Memory and I/O come from files of `/proc`; a reading costs 12 µs,
+100 µs when the processor's caches are cold, and lets other threads in. So runs last, in sum, at
+least `PER_READING` times as long as readings take: runs of 0.1 s and more all have one at their
+beginning and one at their end, of shorter ones as many as that pays for, the process's first run
+among them. A run that began when the latest reading on its thread was older than `FRESH_NS` says
+nothing of what has changed, rather than something untrue.
 
 - `wall_ms`: from the beginning to the end.
 - `cpu_ms`: time the processor worked for this thread (`time.thread_time`). Of a coroutine or a
@@ -22,13 +24,20 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+PER_READING = 500
+"""Runs last, in sum, at least so many times as long as the readings taken for them; chosen by us:
+an operation of 10 ms is to cost 1 % in all at most, so of readings 0.2 %."""
 PAUSE_NS = 10_000_000
-"""Shortest time between two readings of memory and I/O on one thread; chosen by us: about 0.1 %
-of the thread's time."""
+"""Shortest time between two readings for the beginnings of runs on one thread, and the oldest
+reading told as a run's memory."""
 LONG_NS = 1_000_000
-"""A run longer than this has memory and I/O read at its end in any case."""
+"""A run longer than this has memory and I/O read at its end when that is paid for."""
 FRESH_NS = 1_000_000
 """Oldest reading that stands for the beginning of a run."""
+_DEAREST_NS = 200_000
+"""Most that one reading counts for: what takes longer, other threads or processes have taken."""
+_SAVED_NS = 1_000_000
+"""Most that is saved up for readings to come."""
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
@@ -46,23 +55,64 @@ class _Reading(threading.local):
 _latest = _Reading()
 
 
+class _Purse:
+    """What readings may still cost in this process; a sum lost between threads does no harm."""
+
+    __slots__ = ("fresh_until_ns", "left_ns", "told_until_ns")
+
+    def __init__(self) -> None:
+        self.left_ns = 1
+        self.fresh_until_ns = 0
+        """Until then the latest reading of some thread stands for the beginning of a run."""
+        self.told_until_ns = 0
+        """Until then it is told as a run's memory."""
+
+
+_purse = _Purse()
+
+
 class Meter:
     """Measures one run; `resume` and `pause` bracket each stretch of its work."""
 
-    __slots__ = ("_begun_ns", "_cpu_ns", "_io", "_is_paid", "_mark_ns", "_rss", "_thread")
+    __slots__ = (
+        "_begun_ns",
+        "_cpu_ns",
+        "_io",
+        "_io_bytes",
+        "_is_paid",
+        "_mark_ns",
+        "_rss",
+        "_rss_bytes",
+        "_rss_delta",
+        "_thread",
+        "_wall_ns",
+    )
 
     def __init__(self) -> None:
-        latest = _latest
-        self._begun_ns = now = time.perf_counter_ns()
-        age_ns = now - latest.at_ns
-        self._is_paid = age_ns > PAUSE_NS
-        if self._is_paid:
-            _read(now)
-        is_known = self._is_paid or age_ns <= FRESH_NS
-        self._rss, self._io = (latest.rss, latest.io) if is_known else (None, None)
+        self._begun_ns = now = time.monotonic_ns()
+        self._is_paid = False
+        self._wall_ns = 0
+        self._rss: int | None = None
+        self._io: int | None = None
+        self._rss_bytes: int | None = None
+        self._rss_delta: int | None = None
+        self._io_bytes: int | None = None
+        purse = _purse
+        if purse.left_ns > 0 or now < purse.fresh_until_ns:
+            self._look(now)
         self._cpu_ns: int | None = 0
         self._thread = threading.get_ident()
         self._mark_ns: int | None = time.thread_time_ns()
+
+    def _look(self, now: int) -> None:
+        """Learn what memory and I/O are at the beginning."""
+        latest = _latest
+        age_ns = now - latest.at_ns
+        self._is_paid = _purse.left_ns > 0 and age_ns > PAUSE_NS
+        if self._is_paid:
+            _read(now)
+        if self._is_paid or age_ns <= FRESH_NS:
+            self._rss, self._io = latest.rss, latest.io
 
     def resume(self) -> None:
         """A stretch of work begins on this thread."""
@@ -79,27 +129,46 @@ class Meter:
             self._cpu_ns = None
         self._mark_ns = None
 
-    def result(self) -> dict[str, float]:
-        """`Run.metrics`; what is not known is left out."""
-        now = time.perf_counter_ns()
-        wall_ns = now - self._begun_ns
-        measured = {"wall_ms": wall_ns / 1e6}
-        if self._cpu_ns is not None:
-            measured["cpu_ms"] = self._cpu_ns / 1e6
-        if self._is_paid or wall_ns > LONG_NS:
-            _read(now)
-            self._compare(measured)
-        if _latest.rss is not None and now - _latest.at_ns <= PAUSE_NS:
-            measured["rss_bytes"] = _latest.rss
-        return measured
+    def stop(self) -> None:
+        """End the last stretch and the run; afterwards `told` has its figures."""
+        if self._mark_ns is not None and self._cpu_ns is not None:  # as `pause`, without the call
+            if threading.get_ident() == self._thread:
+                self._cpu_ns += time.thread_time_ns() - self._mark_ns
+            else:
+                self._cpu_ns = None
+            self._mark_ns = None
+        now = time.monotonic_ns()
+        self._wall_ns = wall_ns = now - self._begun_ns
+        purse = _purse
+        left_ns = purse.left_ns + wall_ns // PER_READING
+        purse.left_ns = left_ns = left_ns if left_ns < _SAVED_NS else _SAVED_NS
+        is_due = self._is_paid or (left_ns > 0 and wall_ns > LONG_NS)
+        if is_due or now <= purse.told_until_ns:
+            self._look_again(now, is_due)
 
-    def _compare(self, measured: dict[str, float]) -> None:
-        """Add what has changed since the beginning."""
-        is_here = threading.get_ident() == self._thread
-        if self._io is not None and _latest.io is not None and is_here:
-            measured["io_bytes"] = max(0, _latest.io - self._io)
-        if self._rss is not None and _latest.rss is not None:
-            measured["rss_delta_bytes"] = _latest.rss - self._rss
+    def _look_again(self, now: int, is_due: bool) -> None:
+        """Learn what memory and I/O are at the end."""
+        latest = _latest
+        if is_due:
+            _read(now)
+            if self._io is not None and latest.io is not None:
+                is_here = threading.get_ident() == self._thread
+                self._io_bytes = max(0, latest.io - self._io) if is_here else None
+            if self._rss is not None and latest.rss is not None:
+                self._rss_delta = latest.rss - self._rss
+        if now - latest.at_ns <= PAUSE_NS:
+            self._rss_bytes = latest.rss
+
+    def told(self) -> dict[str, float]:
+        """`Run.metrics`, of which what is not known is left out."""
+        found = {
+            "wall_ms": self._wall_ns / 1e6,
+            "cpu_ms": None if self._cpu_ns is None else self._cpu_ns / 1e6,
+            "io_bytes": self._io_bytes,
+            "rss_delta_bytes": self._rss_delta,
+            "rss_bytes": self._rss_bytes,
+        }
+        return {name: value for name, value in found.items() if value is not None}
 
 
 def _read(now_ns: int) -> None:
@@ -107,6 +176,9 @@ def _read(now_ns: int) -> None:
     _latest.io = _io_of_thread() if _ON_LINUX else _io_elsewhere()
     _latest.rss = _rss() if _ON_LINUX else _rss_elsewhere()
     _latest.at_ns = now_ns
+    _purse.fresh_until_ns = now_ns + FRESH_NS
+    _purse.told_until_ns = now_ns + PAUSE_NS
+    _purse.left_ns -= min(time.monotonic_ns() - now_ns, _DEAREST_NS)
 
 
 def _slurp(path: str) -> bytes:

@@ -17,6 +17,7 @@ from refinery.model.trace import Json
 from refinery.recorders import _source
 from refinery.recorders._encoded import Encoded, is_encoded, settled, value_of
 from refinery.recorders._failures import Failure
+from refinery.recorders._metrics import Meter
 from refinery.recorders._order import Place, dotted_order
 from refinery.recorders._origin import Entry, Origin, entry_point
 from refinery.recorders.sink import Record
@@ -33,6 +34,8 @@ _OURS = frozenset({"end_ns", "status", "kind"})
 """Fields that are never redacted, as ids, order and start are not: they hold no text."""
 _HEAVY = ("inputs", "params", "tools")
 """Fields a view of the end leaves out when a view of the start has told them."""
+_TELLING = (Failure, Meter)
+"""What says itself what it stands for, on the writer thread."""
 _LONG = 500
 """Length at which the diff of an entry point is told once a block, in bytes."""
 
@@ -230,14 +233,14 @@ def _substitute(value: Any) -> Any:
     """What orjson shall write for a value it does not know."""
     if type(value) is Encoded:
         return orjson.Fragment(value.settled())
-    return encode(value.told() if type(value) is Failure else value)
+    return encode(value.told() if type(value) in _TELLING else value)
 
 
 def _expanded(value: Any) -> Any:
     """The value with its encoded parts decoded."""
     if is_encoded(value):
         return value_of(value)
-    if type(value) is Failure:
+    if type(value) in _TELLING:
         return value.told()
     if type(value) is dict:
         return {key: _expanded(item) for key, item in value.items()}

@@ -3,14 +3,23 @@
 import functools
 import hashlib
 import inspect
+import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from dataclasses import dataclass
 from types import CodeType, coroutine
 from typing import Any
 
-from refinery.recorders import _source
+from refinery.recorders import _context, _source, switch
 from refinery.recorders._book import Book
-from refinery.recorders._hand import About, Call, begin, book_at_hand, guarded, safely
+from refinery.recorders._hand import (
+    About,
+    Call,
+    begin,
+    book_at_hand,
+    guarded,
+    open_run,
+    safely,
+)
 from refinery.recorders._metrics import Meter
 
 MAX_ITEMS = 1_000
@@ -51,6 +60,8 @@ class _Parameters:
     keywords: str | None
     """The parameter that takes further keyword arguments."""
     by_keyword: frozenset[str]
+    is_simple: bool
+    """Whether positional arguments that are all there have their names without a further look."""
 
     @classmethod
     def of(cls, function: Any) -> "_Parameters":
@@ -58,7 +69,7 @@ class _Parameters:
         try:
             known = list(inspect.signature(function).parameters.values())
         except (ValueError, TypeError):
-            return cls((), (), "args", "kwargs", frozenset())
+            return cls((), (), "args", "kwargs", frozenset(), is_simple=False)
         positional = [p for p in known if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         return cls(
             names=tuple(p.name for p in positional),
@@ -66,6 +77,8 @@ class _Parameters:
             rest=next((p.name for p in known if p.kind is p.VAR_POSITIONAL), None),
             keywords=next((p.name for p in known if p.kind is p.VAR_KEYWORD), None),
             by_keyword=frozenset(p.name for p in known if p.kind is not p.POSITIONAL_ONLY),
+            is_simple=not (positional and positional[0].name in ("self", "cls"))
+            and not any(p.kind is p.KEYWORD_ONLY for p in known),
         )
 
     def bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -103,18 +116,29 @@ class _Recorded:
         self._parameters: _Parameters | None = None
         self._subject: _source.Subject | None = None
 
-    @guarded
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
         """Begin a run of the function; None when recording is off."""
-        book = self._book or book_at_hand()
-        return self._begin(book, args, kwargs) if book is not None else None
-
-    @guarded
-    def _begin(self, book: Book, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+        # Few functions on the way: with cold caches each costs µs (benchmarks/analysis.py).
+        inside = _context.current()
+        kept = self._book or (inside.book if inside is not None else None)
+        book = kept or switch.current_book() or book_at_hand()
+        if book is None or self._about is None:
+            return None
         noted = self._prepare() if self._parameters is None else None
         assert self._parameters is not None
-        inputs = self._parameters.bound(args, kwargs)
-        call = begin(self._about, inputs, subject=self._subject, above=self._above, book=book)
+        parameters = self._parameters
+        if parameters.is_simple and not kwargs and len(args) == len(parameters.names):
+            inputs = dict(zip(parameters.names, args, strict=False))
+        else:
+            inputs = parameters.bound(args, kwargs)
+        if self._above is not None:
+            call = begin(self._about, inputs, subject=self._subject, above=self._above, book=book)
+        else:
+            around = _context.langchain_run() if _context.LANGCHAIN in sys.modules else None
+            parent_id = around
+            if inside is not None and (around is None or around == inside.around):
+                parent_id = inside.run_id
+            call = open_run(self._about, inputs, self._subject, book, (parent_id, around))
         if call is not None and noted is not None:
             call.note("source", noted)
         return call
