@@ -10,9 +10,8 @@ from refinery.errors import ExitCode
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from refinery.model.trace import TraceSummary
     from refinery.search.people import Span
-    from refinery.search.searching import Hit, Reason
+    from refinery.search.searching import Reason
     from refinery.workflows.search import Found
 
 User = Annotated[str | None, typer.Option(metavar="USER", help="Of this user.")]
@@ -58,39 +57,11 @@ def answer(found: "Found", asked: dict[str, Any], *, json_output: bool) -> None:
         asked: keys of the document that say what was looked for.
         json_output: the command's `--json`.
     """
+    from refinery.workflows.search_document import document
+
     output.emit({**asked, **document(found)}, json_output, lambda screen: _draw(found, screen))
     if not found.hits:
         raise typer.Exit(ExitCode.NOTHING)
-
-
-def document(found: "Found") -> dict[str, Any]:
-    """What a search found, as JSON."""
-    return {
-        "results": [_hit(hit) for hit in found.hits],
-        "arms": list(found.arms),
-        "embedder": found.embedder,
-        "indexed": found.indexed,
-        "waiting": found.waiting,
-        "notes": list(found.notes),
-    }
-
-
-def about(trace: "TraceSummary") -> dict[str, Any]:
-    """A trace's listing, as JSON."""
-    return {
-        "trace_id": trace.trace_id,
-        "name": trace.name,
-        "status": trace.status,
-        "label": trace.label,
-        "project": trace.project,
-        "source": trace.source,
-        "user_id": trace.user_id,
-        "session_id": trace.session_id,
-        "start": output.iso_time(trace.start_ns),
-        "end": output.iso_time(trace.end_ns),
-        "runs": trace.runs,
-        "errors": trace.errors,
-    }
 
 
 def span(one: "Span") -> dict[str, Any]:
@@ -112,29 +83,6 @@ def figures(one: "Span") -> tuple[object, ...]:
     """Figures of a user or a session, as cells of a table."""
     first, last = output.local_time(one.first_ns), output.local_time(one.last_ns)
     return one.interactions, one.errors, one.tokens, first, last
-
-
-def _hit(hit: "Hit") -> dict[str, Any]:
-    return {
-        **about(hit.trace),
-        "score": round(hit.score, 6),
-        "asked": hit.asked,
-        "answered": hit.answered,
-        "why": [_reason(reason) for reason in hit.why],
-    }
-
-
-def _reason(reason: "Reason") -> dict[str, Any]:
-    return {
-        "arm": reason.arm,
-        "rank": reason.rank,
-        "words": list(reason.words),
-        "snippet": reason.snippet,
-        "run_id": reason.run_id,
-        "run_name": reason.run_name,
-        "run_kind": reason.run_kind,
-        "similarity": reason.similarity,
-    }
 
 
 def _draw(found: "Found", screen: "Console") -> None:

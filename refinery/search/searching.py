@@ -17,6 +17,8 @@ from refinery.search.query import EVERYBODY, UNLIMITED, Query, Scope
 
 DEPTH = 60
 """Ranks of each arm that are fused."""
+LOOKED_AT = 2_000
+"""Interactions looked at for a run of a kind, when no words are asked for."""
 SHOWN = 300
 """Characters of question and answer shown with a result."""
 
@@ -131,6 +133,27 @@ def timeframe(
     listed.reverse()
     kept = [one for one in listed if one.start_ns is not None and scope.covers(one)]
     return Frame(_moments(store, kept[: asked.limit], with_cycles=with_cycles), len(kept))
+
+
+def latest(store: Store, query: Query, scope: Scope = EVERYBODY) -> tuple[list[Hit], bool]:
+    """The interactions that pass a query's filters, newest first, and whether all were looked at.
+
+    Of those without a run of the wanted kind at most `LOOKED_AT` are passed over.
+
+    Raises:
+        RefusedError: the query asks for a user the scope does not cover.
+    """
+    found: list[Hit] = []
+    for place, one in enumerate(_listed(store, query, scope)):
+        if place == LOOKED_AT or len(found) == query.limit:
+            return found, len(found) == query.limit
+        wanted = RunFilter(trace_id=one.trace_id, kind=query.kind, limit=1)
+        if query.kind is not None and not store.find_runs(wanted).runs:
+            continue
+        if trace := store.get_trace(one.trace_id):
+            answered = answer_text(trace.root.outputs) if trace.root else ""
+            found.append(Hit(one, 0.0, (), short(asked_of(trace)), short(answered)))
+    return found, True
 
 
 def users(store: Store, query: Query, scope: Scope = EVERYBODY) -> list[Span]:

@@ -1,4 +1,4 @@
-"""Finds text in traces: in all of them, run by run, and inside one."""
+"""Finds text inside one trace."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from refinery.model.codec import encode
 from refinery.model.trace import Json, Run, Trace
 from refinery.model.walk import texts
-from refinery.ports import StoredRun
-from refinery.workflows import overview
 
 AROUND = 80
 """Characters shown before and behind what was found."""
@@ -22,7 +20,7 @@ class Hit:
 
     run_id: str
     where: str
-    """Path inside the run, e.g. `inputs.messages.0.content`; empty: none was found."""
+    """Path inside the run, e.g. `inputs.messages.0.content`."""
     snippet: str
 
 
@@ -57,31 +55,6 @@ def _snippet(text: str, place: int, length: int) -> str:
     return str(encode(shown))
 
 
-def first_hit(run: Run, words: str) -> Hit:
-    """Where the first of several words occurs in a run; an empty place when none is found."""
-    for word in sorted(words.split(), key=len, reverse=True)[:5]:
-        hit = next(_in_run(run, word.lower()), None)
-        if hit is not None:
-            return hit
-    return Hit(run.run_id, "", "")
-
-
 def hit_document(hit: Hit) -> dict[str, Json]:
     """A hit as JSON."""
     return {"run_id": hit.run_id, "where": hit.where, "snippet": hit.snippet}
-
-
-def found_document(stored: StoredRun, words: str) -> dict[str, Json]:
-    """A run found by words, with the place they were found at."""
-    run = stored.run
-    return {
-        "trace_id": run.trace_id,
-        "name": overview.cut(run.name or ""),
-        "kind": run.kind.value if run.kind else None,
-        "status": run.status.value if run.status else "unknown",
-        "project": stored.project,
-        "user_id": run.user_id,
-        "session_id": run.session_id,
-        **overview.times(run.start_ns, run.end_ns),
-        **hit_document(first_hit(run, words)),
-    }

@@ -27,7 +27,17 @@ from refinery.workflows.wiring import Workspace
 if TYPE_CHECKING:
     from refinery.search.index import Index, Point, State
 
-__all__ = ["Found", "Query", "Scope", "search", "sessions", "similar", "timeframe", "users"]
+__all__ = [
+    "EVERYBODY",
+    "Found",
+    "Query",
+    "Scope",
+    "search",
+    "sessions",
+    "similar",
+    "timeframe",
+    "users",
+]
 
 FOLDER = "observability"
 """Folder of the index in a `.refinery` folder."""
@@ -110,8 +120,21 @@ def search(
     for trace_id in meaning.holding:
         if held := searching.find(workspace.store, trace_id, scope):
             by_text.append(text.TextHit(held[0], None))
-    found = Ranking(by_text, meaning.near, meaning.embedder)
-    return _found(workspace, asked, scope, found, meaning)
+    ranking = Ranking(by_text, meaning.near, meaning.embedder)
+    found = _found(workspace, asked, scope, ranking, meaning)
+    return found if ways.by_text else replace(found, arms=found.arms[1:])
+
+
+def latest(workspace: Workspace, query: Query, scope: Scope = EVERYBODY) -> Found:
+    """The interactions that pass the filters, newest first, whatever they are about.
+
+    Raises:
+        RefusedError: the query asks for a user the scope does not cover.
+        InputError: the query makes no sense.
+    """
+    hits, is_whole = searching.latest(workspace.store, query.checked(), scope)
+    notes = () if is_whole else (f"only the latest {searching.LOOKED_AT} were looked at",)
+    return Found(tuple(hits), arms=(), embedder="none", notes=notes)
 
 
 def similar(

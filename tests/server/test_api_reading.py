@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from refinery.model.trace import Evaluation, Run, RunKind, RunStatus, Usage
+from refinery.workflows import search, search_document
+from refinery.workflows.wiring import Workspace, load_settings
 from tests.kits.traces import START_NS, llm, run, sample, trace
 from tests.server.api import Api, api
 
@@ -167,21 +169,44 @@ def test_names_come_with_counts_the_latest_first(asked: Api) -> None:
 
 
 def test_text_is_found_in_all_traces_and_in_one(asked: Api) -> None:
-    first = asked.get("/search", q="boom", limit=15)
-    second = asked.get("/search", q="boom", limit=15, cursor=first["next"])
+    found = asked.get("/search", q="boom", by="text")["results"]
 
-    assert len(first["hits"]) == 15
-    assert len(second["hits"]) == 5
-    assert second["next"] is None
-    assert {hit["where"] for hit in first["hits"]} == {"error.message"}
+    assert len(found) == 10
+    assert {one["why"][0]["snippet"] for one in found} == {"boom"}
     narrow = {"user": "u1", "from": START_MS + 20_000, "to": START_MS + 29_000, "kind": "agent"}
-    assert [hit["trace_id"] for hit in asked.get("/search", q="price", **narrow)["hits"]] == [
-        *("t27", "t25", "t23", "t21")
-    ]
+    expected = {"t27", "t25", "t23", "t21"}
+    assert {one["trace_id"] for one in asked.get("/search", q="price", **narrow)["results"]} == (
+        expected
+    )
+    latest = [one["trace_id"] for one in asked.get("/search", **narrow)["results"]]
+    assert latest == ["t27", "t25", "t23", "t21"]
     assert asked.get("/traces/t3/search", q="BOOM")["hits"] == [
         {"run_id": "t3", "where": "error.message", "snippet": "boom"},
         {"run_id": "t3/2", "where": "error.message", "snippet": "boom"},
     ]
+
+
+def test_the_api_finds_what_the_command_line_finds(tmp_path: Path) -> None:
+    with api(tmp_path) as asked:
+        for number, words in enumerate(
+            ("refund for a lamp", "opening hours", "a lamp was broken")
+        ):
+            made = sample(f"t{number}", at_ms=number * 1_000)
+            root = replace(made.runs[0], inputs={"question": words})
+            asked.store.write_runs([root, *made.runs[1:]], source="test")
+        workspace = Workspace(load_settings(), asked.store, tmp_path)
+        for by in ("fused", "text", "meaning"):
+            ways = search.Ways(by_text=by != "meaning", by_meaning=by != "text")
+            expected = search.search(workspace, search.Query(text="broken lamp"), ways=ways)
+
+            found = asked.get("/search", q="broken lamp", by=by)
+
+            assert found == {
+                **{"schema_version": 1, "query": "broken lamp"},
+                **json.loads(json.dumps(search_document.document(expected))),
+            }
+            assert found["results"][0]["trace_id"] == "t2"
+        assert asked.get("/session")["has_meaning"] is search.is_installed()
 
 
 def test_two_traces_are_compared(asked: Api) -> None:
@@ -229,7 +254,7 @@ def test_opinions_are_kept_and_a_deleted_trace_is_gone(tmp_path: Path) -> None:
 def test_an_empty_store_has_empty_answers(tmp_path: Path) -> None:
     with api(tmp_path) as asked:
         assert asked.get("/traces") == {"schema_version": 1, "traces": [], "next": None}
-        assert asked.get("/search", q="x")["hits"] == []
+        assert asked.get("/search", q="x")["results"] == []
         assert asked.get("/performance")["total"]["count"] == 0
         assert asked.get("/changes")["changes"] == []
         assert asked.get("/jobs")["jobs"] == []

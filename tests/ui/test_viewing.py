@@ -313,14 +313,20 @@ def test_two_traces_are_compared_side_by_side(served: Served, open_page: Opening
     expect(rows).to_have_count(5)
 
 
-def test_search_finds_runs_of_all_traces(served: Served, open_page: Opening) -> None:
+def test_search_finds_conversations_by_words_and_meaning(
+    served: Served, open_page: Opening
+) -> None:
     seen = open_page(served, "/ui/search")
     seen.page.get_by_label("Words").fill("archive A-1043")
     seen.page.get_by_label("Words").press("Enter")
-    hits = seen.page.get_by_role("list", name="Runs that fit").get_by_role("listitem")
+    hits = seen.page.get_by_role("list", name="Conversations that fit").get_by_role("listitem")
     expect(hits.first).to_contain_text("find_order")
 
     expect(hits.first.locator("mark").first).to_be_visible()
+    expect(seen.page.get_by_text("Searched by words and meaning (embedder hash")).to_be_visible()
+    seen.page.get_by_label("Compare").select_option("words")
+    seen.page.get_by_role("button", name="Search", exact=True).click()
+    expect(seen.page.get_by_text("Searched by words.")).to_be_visible()
     hits.first.get_by_role("link", name="find_order").click()
     expect(seen.page.get_by_role("region", name="Error")).to_be_visible()
 

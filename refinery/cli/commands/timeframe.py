@@ -74,8 +74,10 @@ def command(  # one option a filter: the list is the interface
 
 
 def _to_json(moment: "Moment", *, with_cycles: bool) -> dict[str, Any]:
+    from refinery.workflows.search_document import about
+
     found = {
-        **search_view.about(moment.trace),
+        **about(moment.trace),
         "start_ns": moment.trace.start_ns,
         "run_id": moment.root.run_id,
         "inputs": _verbatim(moment.root.inputs),

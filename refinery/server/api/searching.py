@@ -1,29 +1,32 @@
-"""`/search` and `/traces/{id}/search`: text in all traces, and inside one."""
+"""`/search` and `/traces/{id}/search`: words and meaning in all traces, text inside one."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from refinery.ports import RunFilter
 from refinery.server.api.replies import reply
 from refinery.server.api.services import Given
 from refinery.server.api.shapes import FoundShape, HitsShape
 from refinery.server.api.traces import TraceId, find, moment_ns
-from refinery.workflows import finding
+from refinery.workflows import finding, search
+from refinery.workflows.search_document import document
 
 router = APIRouter(tags=["search"])
 
-MAX_PAGE = 200
+MAX_RESULTS = 200
+FILLING_S = 2.0
+"""Seconds a request may spend on taking new conversations into the index."""
 
 
 class Sought(BaseModel):
-    """What to look for, and where; at least one of it."""
+    """What to look for, where, and how."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
-    q: str = Field("", max_length=2_000, description="Words that must all occur in the run.")
+    q: str = Field("", max_length=2_000, description="Words or a sentence; empty: the latest.")
+    by: Literal["fused", "text", "meaning"] = Field("fused", description="How to compare.")
     user: str | None = Field(None, max_length=500)
     session: str | None = Field(None, max_length=500)
     start: str | None = Field(None, alias="from", max_length=50, description="ms UTC, ISO or 7d.")
@@ -31,29 +34,41 @@ class Sought(BaseModel):
     project: str | None = Field(None, max_length=500)
     status: str | None = Field(None, max_length=50)
     kind: str | None = Field(None, max_length=50)
-    cursor: str | None = Field(None, max_length=1_000, description="`next` of the page before.")
-    limit: int = Field(50, ge=1, le=MAX_PAGE)
+    limit: int = Field(20, ge=1, le=MAX_RESULTS)
+
+    def query(self) -> search.Query:
+        """The question in the words of the workflow.
+
+        Raises:
+            InputError: a time is none.
+        """
+        return search.Query(
+            text=self.q,
+            user=self.user or None,
+            session=self.session or None,
+            project=self.project or None,
+            status=self.status or None,
+            kind=self.kind or None,
+            since_ns=moment_ns(self.start),
+            until_ns=moment_ns(self.end),
+            limit=self.limit,
+        )
 
 
 @router.get("/search", responses={200: {"model": FoundShape}})
-def search(given: Given, sought: Annotated[Sought, Query()]) -> Response:
-    """Runs of all traces that fit, newest start first."""
-    page = given.store.find_runs(
-        RunFilter(
-            text=sought.q or None,
-            user_id=sought.user or None,
-            session_id=sought.session or None,
-            since_ns=moment_ns(sought.start),
-            until_ns=moment_ns(sought.end),
-            project=sought.project or None,
-            status=sought.status or None,
-            kind=sought.kind or None,
-            limit=sought.limit,
-            after=sought.cursor or None,
+def search_all(given: Given, sought: Annotated[Sought, Query()]) -> Response:
+    """The conversations that fit best, as `refinery search --json`; without words the latest."""
+    workspace, query = given.workspace(), sought.query()
+    if query.text.strip():
+        ways = search.Ways(
+            by_text=sought.by != "meaning",
+            by_meaning=sought.by != "text",
+            filling_s=FILLING_S,
         )
-    )
-    hits = [finding.found_document(stored, sought.q) for stored in page.runs]
-    return reply({"hits": hits, "next": page.next})
+        found = search.search(workspace, query, given.scope, ways)
+    else:
+        found = search.latest(workspace, query, given.scope)
+    return reply({"query": sought.q, **document(found)})
 
 
 @router.get("/traces/{trace_id:path}/search", responses={200: {"model": HitsShape}})

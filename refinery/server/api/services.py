@@ -14,6 +14,7 @@ from refinery.server.jobs.board import Board
 from refinery.server.tokens import Tokens
 from refinery.server.writer import Writer
 from refinery.workflows import wiring
+from refinery.workflows.search import EVERYBODY, Scope
 
 
 @dataclass(slots=True)
@@ -26,6 +27,8 @@ class Services:
     door: Tokens
     board: Board
     digests: Digests = field(default_factory=Digests)
+    scope: Scope = EVERYBODY
+    """Whose conversations a search may show: the token opens everybody's."""
 
     @property
     def home(self) -> Path:

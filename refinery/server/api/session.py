@@ -8,14 +8,17 @@ from refinery.errors import InputError
 from refinery.server.api.replies import reply
 from refinery.server.api.services import Given
 from refinery.server.api.shapes import SessionShape
-from refinery.workflows import repositories
+from refinery.workflows import repositories, search
 
 router = APIRouter(tags=["session"])
 
 
 @router.get("/session", responses={200: {"model": SessionShape}})
 def read_session(given: Given) -> Response:
-    """Who is served: the CSRF value, the version, the repository, whether a model is named."""
+    """Who is served: the CSRF value, the version, the repository, whether a model is named.
+
+    `has_meaning`: whether conversations can be searched by meaning too.
+    """
     try:
         has_model = given.workspace().settings.values.model is not None
     except InputError:
@@ -27,6 +30,7 @@ def read_session(given: Given) -> Response:
             "version": refinery.__version__,
             "repository": str(folder) if folder else None,
             "has_model": has_model,
+            "has_meaning": search.is_installed(),
             "store": given.settings.store,
         }
     )

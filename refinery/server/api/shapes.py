@@ -44,6 +44,7 @@ class SessionShape(Document):
     version: str
     repository: str | None
     has_model: bool
+    has_meaning: bool
     store: str
 
 
@@ -206,26 +207,16 @@ class HitsShape(Document):
     is_cut: bool
 
 
-class FoundLine(HitLine):
-    """A run of any trace, and the place in it."""
-
-    trace_id: str
-    name: str
-    kind: str | None
-    status: str
-    project: str | None
-    user_id: str | None
-    session_id: str | None
-    start_ms: Milliseconds
-    end_ms: Milliseconds
-    duration_ms: float | None
-
-
 class FoundShape(Document):
-    """Runs that fit, newest start first."""
+    """Conversations that fit, best first, as `refinery search --json`."""
 
-    hits: list[FoundLine]
-    next: str | None
+    query: str
+    results: list[dict[str, Any]]
+    arms: list[Literal["text", "meaning"]]
+    embedder: str
+    indexed: int | None
+    waiting: int
+    notes: list[str]
 
 
 class DiffShape(Document):
