@@ -275,21 +275,6 @@ def test_odd_trees_neither_loop_nor_take_more_than_there_is(given: list[Span]) -
     assert sum(segment.own_ms for segment in found) <= 10
 
 
-def test_a_summary_for_a_page_is_plain_json(store: Store) -> None:
-    found = perf.summary(store, group="name", project="shop")
-
-    assert {one["key"] for one in found["groups"]} == {"agent", "search", "book", "model"}
-    search = next(one for one in found["groups"] if one["key"] == "search")
-    assert search["error_rate"] == 0.25
-    assert sum(bucket["count"] for bucket in found["buckets"]) == 160
-    assert sum(bucket["tokens"] or 0 for bucket in found["buckets"]) == 600
-    assert [bucket["start_ms"] for bucket in found["buckets"]] == sorted(
-        bucket["start_ms"] for bucket in found["buckets"]
-    )
-    assert len(found["buckets"]) <= perf.BUCKETS
-    assert perf.summary(store, since_ns=10**18 * 9)["groups"] == []
-
-
 def test_tokens_of_runs_that_repeat_their_childrens_are_not_counted(tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "traces.db"))
     store.write_runs(
