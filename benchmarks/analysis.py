@@ -8,7 +8,7 @@ Writes: runs of about 2 KB, one a write, in turns of 50 between all ways, so tha
 machine does hits all alike: raw LMDB and raw SQLite with what a store must at least do (encode,
 one transaction), the hybrid and the SQLite store, and OpenTelemetry's SDK with a batch processor
 whose exporter appends JSON to a file. `full` is on the disk before the call returns; `process`
-survives a killed process. Overhead is what recording adds to an operation of 10 ms.
+survives a killed process. What recording adds to an operation: `python -m benchmarks.overhead`.
 
 Questions: the same rows in the hybrid store's copy and in a plain DuckDB file, asked in turns.
 50,000 runs go through the store, which gives the rates of writing and syncing; the copy's tables
@@ -39,7 +39,6 @@ from refinery.stores import hybrid, sqlite
 
 START_NS = 1_780_000_000_000_000_000
 TURN = 50
-OPERATION_MS = 10.0
 NAMES = ("plan", "search", "fetch", "rank", "answer", "model")
 
 
@@ -129,6 +128,21 @@ def _raw_sqlite(stack: contextlib.ExitStack, path: Path, level: str) -> Callable
 
 
 def _opentelemetry(stack: contextlib.ExitStack, path: Path) -> Callable[[Run], object]:
+    tracer, shut = opentelemetry_tracer(path)
+    stack.callback(shut)
+
+    def write(run: Run) -> None:
+        span = tracer.start_span(run.name or "", start_time=run.start_ns)
+        span.set_attribute("inputs", json.dumps(run.inputs))
+        span.set_attribute("outputs", json.dumps(run.outputs))
+        span.set_attribute("session", run.session_id or "")
+        span.end(end_time=run.end_ns)
+
+    return write
+
+
+def opentelemetry_tracer(path: Path) -> tuple[Any, Callable[[], None]]:
+    """A tracer whose spans a batch processor appends to a file, and what shuts it down."""
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import (
         BatchSpanProcessor,
@@ -144,17 +158,7 @@ def _opentelemetry(stack: contextlib.ExitStack, path: Path) -> Callable[[Run], o
 
     provider = TracerProvider()
     provider.add_span_processor(BatchSpanProcessor(ToFile(), max_queue_size=100_000))
-    stack.callback(provider.shutdown)
-    tracer = provider.get_tracer("bench")
-
-    def write(run: Run) -> None:
-        span = tracer.start_span(run.name or "", start_time=run.start_ns)
-        span.set_attribute("inputs", json.dumps(run.inputs))
-        span.set_attribute("outputs", json.dumps(run.outputs))
-        span.set_attribute("session", run.session_id or "")
-        span.end(end_time=run.end_ns)
-
-    return write
+    return provider.get_tracer("bench"), provider.shutdown
 
 
 def _hybrid(
@@ -173,7 +177,7 @@ def _sqlite_store(stack: contextlib.ExitStack, path: Path) -> Callable[[Run], ob
 
 
 def measure_writes(writes: int) -> None:
-    """Single writes in turns, and what they add to an operation of 10 ms."""
+    """Single writes in turns."""
     runs = [made(number) for number in range(writes)]
     size = statistics.fmean(len(orjson.dumps(encode_run(run))) for run in runs[:100])
     print(f"\n{writes} single writes of {size:,.0f} bytes as JSON, in turns of {TURN}\n")
@@ -193,59 +197,6 @@ def measure_writes(writes: int) -> None:
             rate = 1e6 / statistics.fmean(way.times_us)
             times = f"{way.p50:>10.1f}{way.p99:>12.1f}{way.p50 / base:>11.2f}"
             print(f"{way.name:24}{rate:>10,.0f}{times}")
-        _overhead(all_ways)
-
-
-def _overhead(all_ways: list[Way]) -> None:
-    """What is added to an operation of 10 ms of work: wall, and on the caller's processor."""
-    print(f"\nadded to {OPERATION_MS:.0f} ms of work, medians of 40 in turns\n")
-    print(f"{'way':24}{'wall µs':>10}{'share':>9}{'CPU µs':>10}{'share':>9}")
-    chosen = [Way(way.name, way.write) for way in all_ways]
-    chosen.append(Way("@instrument, recorded", lambda run: None))
-    cpu: dict[str, list[float]] = {way.name: [] for way in chosen}
-    with _instrumented() as call:
-        for number in range(40):
-            for way in chosen:
-                run = made(10_000_000 + number)
-                _work(OPERATION_MS)
-                begun_cpu, begun = time.thread_time_ns(), time.perf_counter_ns()
-                if way.name.startswith("@"):
-                    call(run.inputs)
-                else:
-                    way.write(run)
-                way.times_us.append((time.perf_counter_ns() - begun) / 1000)
-                cpu[way.name].append((time.thread_time_ns() - begun_cpu) / 1000)
-    for way in chosen:
-        busy = statistics.median(cpu[way.name])
-        wall, share = way.p50, OPERATION_MS * 10
-        print(
-            f"{way.name:24}{wall:>10.1f}{wall / share:>7.2f} %{busy:>10.1f}{busy / share:>7.2f} %"
-        )
-
-
-def _work(ms: float) -> None:
-    """Keep the processor busy for so long."""
-    until = time.thread_time_ns() + int(ms * 1e6)
-    while time.thread_time_ns() < until:
-        sum(range(500))
-
-
-@contextlib.contextmanager
-def _instrumented() -> Iterator[Callable[[Any], object]]:
-    """A recorded function that does nothing, its runs going to a folder of its own."""
-    import os
-
-    with tempfile.TemporaryDirectory(prefix="refinery-home-") as home:
-        os.environ["REFINERY_HOME"] = home
-        os.environ["REFINERY_RECORD"] = "1"
-        from refinery.recorders.instrument import instrument
-
-        @instrument(layer="tool")
-        def work(inputs: Any) -> Any:
-            return inputs
-
-        work({})
-        yield work
 
 
 SEEDED = 50_000
