@@ -44,7 +44,7 @@ _NAMES = (
     "password|passwd|passphrase|pwd|secret|secret[_-]?key|api[_-]?key|access[_-]?key(?:[_-]?id)?"
     "|private[_-]?key|authorization|(?:auth|access|refresh|id|session|bearer)[_-]?token|cookie"
     "|credentials?|connection[_-]?string"
-)
+).replace("k", _K)
 _VALUE = r'(?:\\n)?":(?:"[^"]|[1-9\[{-]|0[.eE])'
 """After a key that names a secret: anything but null, true, false, zero and an empty text."""
 _EMAIL = r"[A-Za-z0-9._%+-]@[A-Za-z0-9-]+\."

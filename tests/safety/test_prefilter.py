@@ -90,6 +90,8 @@ documents = st.recursive(
 @example({"a": "\nsk-" + "a" * 30})
 @example({"a": "\x01AKIA" + "A" * 16})
 @example("ls_" + "_" * 17)
+@example({"coo\u212aie": 1})
+@example({"api\u212aey": [1.5]})
 def test_what_is_cleared_holds_nothing_to_replace(look: str, document: Any) -> None:
     plain, extra = LOOKS[look]
     for raw in (orjson.dumps(document), _by_standard_library(document)):
