@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-# A busy machine is no failure: how long an example takes is not what these tests are about.
-settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("calm")
+# How long an example takes is not what these tests are about, and the same commit gives the same
+# result; `HYPOTHESIS=search pytest -m hypothesis` looks for what these examples do not show.
+_CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("calm", _CALM, derandomize=True)
+settings.register_profile("search", _CALM)
+settings.load_profile(os.environ.get("HYPOTHESIS", "calm"))
 
 FOREIGN = (
     *("REFINERY_", "OPENAI_", "ANTHROPIC_", "LANGSMITH_", "LANGCHAIN_", "GIT_"),
