@@ -72,7 +72,7 @@ def test_stale_documents_are_sorted_in_the_located_retriever(repository: Path) -
 
     found = playbook.propose([given], trace({"documents": DOCUMENTS}), repository)
 
-    assert [h.strategy for h in found] == ["retrieval"]
+    assert [h.strategy for h in found] == ["retrieval", "retrieval"]
     diff = planned(repository, found[0])
     assert "-        return ranked[: self.k]" in diff
     added = [line for line in diff.splitlines() if line.startswith("+ ")]
@@ -171,10 +171,11 @@ def test_hypotheses_are_numbered_by_confidence_and_doubles_are_dropped(repositor
 
     found = playbook.propose(twice, trace({"documents": DOCUMENTS}), repository)
 
-    assert [h.hypothesis_id for h in found] == ["H1", "H2", "H3"]
-    assert found[2].edits == (*found[0].edits, *found[1].edits)
-    assert [h.strategy for h in found[:2]] == ["retrieval", "prompt"]
-    assert found[0].confidence > found[1].confidence > found[2].confidence
+    assert [h.hypothesis_id for h in found] == ["H1", "H2", "H3", "H4"]
+    assert [h.strategy for h in found[:3]] == ["retrieval", "prompt", "retrieval"]
+    assert found[3].edits == (*found[0].edits, *found[1].edits)
+    assert [h.confidence for h in found] == sorted((h.confidence for h in found), reverse=True)
+    assert len({repr(h.edits) for h in found}) == 4
 
 
 def test_guide_passages_are_cited_by_topic(repository: Path) -> None:

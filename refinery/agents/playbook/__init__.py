@@ -180,7 +180,8 @@ def _together(chosen: Sequence[_Scored]) -> list[_Scored]:
     files = {edit.path for edit in first.edits}
     for other_score, _, second in chosen[1:]:
         is_apart = files.isdisjoint(edit.path for edit in second.edits)
-        if is_apart and second.strategy != first.strategy:
+        says_else = second.strategy != first.strategy and second.topic != first.topic
+        if is_apart and says_else:
             title = f"{first.title}; {second.title[:1].lower()}{second.title[1:]}"
             both = replace(
                 first,

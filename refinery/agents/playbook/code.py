@@ -4,8 +4,10 @@ import ast
 import builtins
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from refinery.agents.playbook import Case, Draft, Recipe
+from refinery.agents.playbook._shared.advice import ADVICE, advise
 from refinery.agents.playbook._shared.editing import replaced_lines
 from refinery.agents.playbook._shared.syntax import (
     Function,
@@ -13,6 +15,7 @@ from refinery.agents.playbook._shared.syntax import (
     returned,
     smallest_statement,
 )
+from refinery.agents.playbook._shared.tools import asked_for
 from refinery.model.failure import SourceLocation
 from refinery.model.patch import Edit
 from refinery.model.trace import RunKind
@@ -52,6 +55,62 @@ def check_missing(case: Case) -> Iterator[Draft]:
             topic=_TOPIC,
         )
         return
+
+
+def check_and_heed(case: Case) -> Iterator[Draft]:
+    """Check for what is missing in a tool, and tell the model to heed what the tool then says."""
+    for draft in check_missing(case):
+        if not draft.edits or not _is_of_a_tool(case):
+            return
+        for said in advise(case, ADVICE["empty_result_ignored"]):
+            yield replace(
+                draft,
+                title=f"{draft.title}, and tell the model to report it",
+                rationale=f"{draft.rationale} A model may answer all the same, unless told.",
+                strategy="prompt",
+                edits=(*draft.edits, *said.edits),
+                fitness=0.5,
+                risks=(*draft.risks, *said.risks),
+            )
+
+
+def pass_over_missing(case: Case) -> Iterator[Draft]:
+    """Go on with the next item of a loop where the frame shows that this one lacks something."""
+    kind, message = _error(case)
+    for place in case.places("frame"):
+        source, tree = case.tree.text(place.file), case.tree.syntax(place.file)
+        function = enclosing_function(tree, place.line_start) if tree else None
+        statement = smallest_statement(function, place.line_start) if function else None
+        if source is None or statement is None or not _is_in_loop(function, statement):
+            continue
+        found = _condition(kind, message, statement, source)
+        if found is None or found[2] is not None:
+            continue
+        line = source.split("\n")[statement.lineno - 1]
+        indent = line[: len(line) - len(line.lstrip())]
+        new = [f"{indent}if {found[0]}:", f"{indent}    continue", line]
+        edit = replaced_lines(source, place.file, (statement.lineno, statement.lineno), new)
+        if edit is not None:
+            yield Draft(
+                title="Pass over items that lack what is read from them",
+                rationale=f"The line fails with {kind} when {found[0]}; the other items are fine.",
+                strategy="control flow",
+                edits=(edit,),
+                fitness=0.6,
+                before=f"One item ends the run with {kind}.",
+                after="The item is passed over.",
+                risks=("Nobody is told that an item was passed over.",),
+                topic=_TOPIC,
+            )
+            return
+
+
+def _is_in_loop(function: Function | None, statement: ast.stmt) -> bool:
+    """Whether a statement stands in the body of a loop of the function itself."""
+    if function is None:
+        return False
+    loops = [node for node in ast.walk(function) if isinstance(node, ast.For | ast.AsyncFor)]
+    return any(statement in ast.walk(one) for loop in loops for one in loop.body)
 
 
 def hand_error_on(case: Case) -> Iterator[Draft]:
@@ -125,13 +184,24 @@ def _is_builtin(kind: str) -> bool:
     return isinstance(found, type) and issubclass(found, Exception) and found is not Exception
 
 
+def _is_of_a_tool(case: Case) -> bool:
+    """Whether the frame that failed lies in what a tool run of the trace executed."""
+    for place in case.places("frame"):
+        tree = case.tree.syntax(place.file)
+        function = enclosing_function(tree, place.line_start) if tree else None
+        if function is not None and _is_tool(case, function):
+            return True
+    return False
+
+
 def _is_tool(case: Case, function: Function) -> bool:
-    """Whether the function is what a tool run of the trace executed."""
+    """Whether the function is what a tool run of the trace executed, or a model asked for."""
     marks = {
         ast.unparse(one).partition("(")[0].rpartition(".")[2] for one in function.decorator_list
     }
     named = {run.name for run in case.trace.runs if run.kind is RunKind.TOOL}
-    return bool(marks & {"tool", "function_tool", "instrument"}) or function.name in named
+    is_marked = bool(marks & {"tool", "function_tool", "instrument"})
+    return is_marked or function.name in named or function.name in asked_for(case)
 
 
 _Found = tuple[str, str, tuple[str, str] | None]
@@ -312,5 +382,11 @@ def _has_long_text(body: list[ast.stmt]) -> bool:
 
 
 RECIPES: dict[str, tuple[Recipe, ...]] = {
-    "exception": (check_missing, hand_error_on, let_tools_fail),
+    "exception": (
+        check_missing,
+        hand_error_on,
+        pass_over_missing,
+        let_tools_fail,
+        check_and_heed,
+    ),
 }

@@ -6,51 +6,19 @@ from dataclasses import replace
 
 from refinery.agents.missed import CATEGORY
 from refinery.agents.playbook import Case, Draft, Recipe
-from refinery.agents.playbook._shared.advice import ADVICE, SECOND, Advice, advise
-from refinery.agents.playbook._shared.editing import set_literal
+from refinery.agents.playbook._shared.advice import ADVICE, SECOND, THIRD, advise
+from refinery.agents.playbook._shared.forms import form_advice
 from refinery.agents.playbook._shared.numbers import lower_temperature
-from refinery.codebase.causes import settings_behind
 from refinery.model.messages import answer_text, messages_in
 from refinery.model.trace import RunKind
 from refinery.model.walk import of_kind
-from refinery.replay.languages import NAMES
 
-MOST_TURNS = 40
-"""Messages a recipe keeps of a conversation; chosen by us."""
-_MOST_PLACES = 2
 _DATE = re.compile(r"\b(?:19|20)\d{2}-\d{2}(?:-\d{2})?\b|\b(?:19|20)\d{2}\b")
 _ORDER = re.compile(
     r"\b(?:ignore|disregard|forget)\b.{0,60}\binstructions?\b|"
     r"\b(?:assistants?|ai|system|important)\b.{0,80}\b(?:reply|answer|say|tell|call|send)\b",
     re.IGNORECASE,
 )
-_FORM_TOPIC = "answer format length language instructions"
-_FORM = "The answer has another form than the one that is wanted; the prompt does not ask for it."
-
-
-def keep_more_turns(case: Case) -> Iterator[Draft]:
-    """Keep more of the conversation, where the program cuts it."""
-    if case.finding.facts.get("lost") != "in the conversation":
-        return
-    found = settings_behind(case.tree, CATEGORY, case.finding.facts, case.places())
-    for rank, one in enumerate(found[:_MOST_PLACES]):
-        source = case.tree.text(one.path)
-        assert isinstance(one.value, int)
-        more = min(MOST_TURNS, max(12, one.value * 5))
-        edit = set_literal(source, one, more) if source and more > one.value else None
-        if edit is not None:
-            yield Draft(
-                title=f"Keep {more} messages of the conversation instead of {one.value}",
-                rationale="What the answer needs was said earlier in the conversation, and the "
-                f"program hands only the last {one.value} messages to the model.",
-                strategy="context",
-                edits=(edit,),
-                fitness=0.85 - 0.1 * rank,
-                before="Earlier messages are forgotten.",
-                after=f"The last {more} messages reach the model.",
-                risks=("Long conversations cost more.",),
-                topic="conversation memory window history",
-            )
 
 
 def say_what_counts(case: Case) -> Iterator[Draft]:
@@ -62,6 +30,8 @@ def say_what_counts(case: Case) -> Iterator[Draft]:
         yield from advise(case, replace(advice, fitness=advice.fitness * weight))
     if case.finding.facts.get("lost") == "in the answer":
         yield from advise(case, SECOND["ungrounded_answer"])
+    if case.finding.facts.get("lost") in ("in the answer", "made up"):
+        yield from advise(case, THIRD["ungrounded_answer"])
 
 
 def _applicable(case: Case) -> Iterator[tuple[str, float]]:
@@ -93,33 +63,10 @@ def answer_steadily(case: Case) -> Iterator[Draft]:
 
 def ask_for_the_form(case: Case) -> Iterator[Draft]:
     """Ask for the language, length or format that the user's check names."""
-    kind, wanted = str(case.finding.facts.get("check")), str(case.finding.facts.get("wanted"))
-    for fitness, sentence in _sentences(kind, wanted.strip()):
-        title = "Ask for the form that is wanted"
-        yield from advise(case, Advice(sentence, title, _FORM, fitness, _FORM_TOPIC))
-
-
-def _sentences(kind: str, wanted: str) -> Iterator[tuple[float, str]]:
-    """Instructions that ask for what a check tests, by their fitness."""
-    if kind == "language":
-        yield 0.85, "Answer in the language of the question."
-        name = next((name for name, code in NAMES.items() if code == wanted), "")
-        if name:
-            yield 0.8, f"Answer in {name.capitalize()}."
-    if kind == "max_words" and wanted.isdigit():
-        yield 0.9, f"Answer in at most {wanted} words."
-        yield 0.8, "Answer in one short sentence."
-    if kind == "max_chars" and wanted.isdigit():
-        yield 0.85, f"Answer in at most {max(1, int(wanted) // 7)} words."
-        yield 0.8, "Answer in one short sentence."
-    if kind == "min_words" and wanted.isdigit():
-        yield 0.85, f"Answer in at least {wanted} words."
-    if kind in ("json_schema", "regex") and ("{" in wanted[:4] or kind == "json_schema"):
-        yield 0.85, ADVICE["unparsable_output"].sentence
-    if kind in ("not_contains", "not_regex") and set(wanted) & set("*#`_"):
-        yield 0.9, "Answer in plain text, without markdown."
+    for advice in form_advice(case.finding.facts):
+        yield from advise(case, advice)
 
 
 RECIPES: dict[str, tuple[Recipe, ...]] = {
-    CATEGORY: (keep_more_turns, say_what_counts, answer_steadily, ask_for_the_form),
+    CATEGORY: (say_what_counts, answer_steadily, ask_for_the_form),
 }

@@ -1,6 +1,7 @@
 """Recipes for numbers the program sets: token limit, temperature, retries, time limit, steps."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 from refinery.agents.playbook import Case, Draft, Recipe
 from refinery.agents.playbook._shared.numbers import (
@@ -11,6 +12,9 @@ from refinery.agents.playbook._shared.numbers import (
     lower_temperature,
 )
 from refinery.codebase.causes import RETRIES, TIMEOUTS, TOKENS, settings_behind
+from refinery.codebase.scan import is_secondary
+from refinery.model.patch import Edit
+from refinery.model.trace import Json
 
 CLIENTS = ("OpenAI", "AsyncOpenAI", "AzureOpenAI", "Anthropic", "AsyncAnthropic", "ChatOpenAI",
            "ChatAnthropic", "AzureChatOpenAI", "init_chat_model")  # fmt: skip
@@ -46,6 +50,49 @@ def raise_token_limit(case: Case) -> Iterator[Draft]:
             topic="max tokens truncated output length limit",
         ),
     )
+
+
+def raise_token_limit_far(case: Case) -> Iterator[Draft]:
+    """Give the answer far more room than it had, in case four times is not enough."""
+    value = case.finding.facts.get("value")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < LARGEST_LIMIT:
+        return
+    room = min(max(value * 16, 1_024), LARGEST_LIMIT)
+    name = str(case.finding.facts.get("parameter") or TOKENS[0])
+    draft = Draft(
+        title=f"Raise {name} from {value} to {room}",
+        rationale=f"The answer was cut off at the limit of {value} tokens, and nobody knows how "
+        "long it would have been.",
+        strategy="parameters",
+        edits=(),
+        fitness=0.4,
+        before=f"The answer ends after {value} tokens, in the middle.",
+        after="Even a long answer has room to end.",
+        risks=("An answer that never ends costs more before it is cut.",),
+        topic="max tokens truncated output length limit",
+    )
+    yield from islice(changed(case, lambda _: room, None, draft), 1)
+
+
+def vendor_default(case: Case) -> Iterator[Draft]:
+    """Take out the argument that forbids retries, so that the client's own default counts."""
+    for one in settings_behind(case.tree, "rate_limit", {}):
+        if one.form != "argument" or one.value != 0 or is_secondary(one.path):
+            continue
+        arguments: dict[str, Json] = {"line": one.line, "call": one.node, "name": one.name}
+        yield Draft(
+            title=f"Leave the number of retries to the client: no {one.name}=0",
+            rationale="The program forbids what the vendor's client does by itself: to try again "
+            "after a pause.",
+            strategy="code",
+            edits=(Edit("remove_argument", one.path, arguments),),
+            fitness=0.5,
+            before="One refused call ends the run.",
+            after="The client tries again as often as its vendor thinks right.",
+            risks=("The vendor may change the default.",),
+            topic="rate limit retries backoff",
+        )
+        return
 
 
 def more_retries(case: Case) -> Iterator[Draft]:
@@ -118,13 +165,13 @@ def more_steps(case: Case) -> Iterator[Draft]:
 
 
 RECIPES: dict[str, tuple[Recipe, ...]] = {
-    "truncated_output": (raise_token_limit,),
+    "truncated_output": (raise_token_limit, raise_token_limit_far),
     "high_temperature": (lower_temperature,),
     "unparsable_output": (lower_temperature,),
     "malformed_tool_arguments": (lower_temperature,),
     "invented_argument": (lower_temperature,),
-    "rate_limit": (more_retries,),
-    "retry_storm": (more_retries,),
+    "rate_limit": (more_retries, vendor_default),
+    "retry_storm": (more_retries, vendor_default),
     "timeout": (longer_timeout, more_retries),
     "repeated_calls": (more_steps,),
 }

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 from refinery.agents.playbook import Case, Draft, Recipe
-from refinery.agents.playbook._shared.advice import ADVICE, SECOND, advise, appended
+from refinery.agents.playbook._shared.advice import ADVICE, SECOND, THIRD, advise, appended
 
 
 def add_sentence(case: Case) -> Iterator[Draft]:
@@ -40,9 +40,23 @@ def add_second_sentence(case: Case) -> Iterator[Draft]:
     yield from advise(case, SECOND[case.finding.category])
 
 
+def add_third_sentence(case: Case) -> Iterator[Draft]:
+    """Append a sentence that helps less often."""
+    yield from advise(case, THIRD[case.finding.category])
+
+
 RECIPES: dict[str, tuple[Recipe, ...]] = {
-    **{category: (add_sentence,) for category in ADVICE},
-    **{category: (add_second_sentence,) for category in SECOND if category not in ADVICE},
-    **{category: (add_sentence, add_second_sentence) for category in SECOND if category in ADVICE},
     "instruction_ignored": (restate_instruction,),
+    **{
+        category: tuple(
+            recipe
+            for sentences, recipe in (
+                (ADVICE, add_sentence),
+                (SECOND, add_second_sentence),
+                (THIRD, add_third_sentence),
+            )
+            if category in sentences
+        )
+        for category in dict.fromkeys((*ADVICE, *SECOND, *THIRD))
+    },
 }

@@ -9,7 +9,7 @@ from refinery.agents.playbook._shared.editing import set_literal
 from refinery.codebase.causes import UPSTREAM, settings_behind
 from refinery.model.failure import SourceLocation
 from refinery.model.patch import Edit
-from refinery.model.trace import Run
+from refinery.model.trace import Json, Run
 
 RETRIEVING_METHODS = ("_get_relevant_documents", "_aget_relevant_documents", "invoke", "search")
 """Methods of a retriever class that return its documents, most specific first."""
@@ -23,25 +23,11 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 def newest_first(case: Case) -> Iterator[Draft]:
     """Return the retrieved documents sorted by their date, newest first."""
-    key = case.finding.facts.get("date_key")
-    run = case.cause
-    if not isinstance(key, str) or not key or run is None:
-        return
-    reader = _date_reader(run, key)
-    if reader is None:
-        return
-    for place in case.places("function", "class"):
-        source = case.read(place)
-        found = _returning_function(source, place) if source else None
-        if source is None or found is None:
-            continue
-        qualname, function, last = found
-        rewritten = _with_sorted_return(source, function, last, reader)
-        if rewritten is None:
-            continue
-        edit = Edit("replace_function", place.file, {"qualname": qualname, "source": rewritten})
+    found = _sorted_by_date(case)
+    if found is not None:
+        edit, name, key = found
         yield Draft(
-            title=f"Return the newest documents first in {qualname.partition('.')[0]}",
+            title=f"Return the newest documents first in {name}",
             rationale=(
                 f"The retrieved documents carry a date ({key}) and an outdated one was used "
                 "although a newer one on the same subject was found. Ordering them newest first "
@@ -55,7 +41,46 @@ def newest_first(case: Case) -> Iterator[Draft]:
             risks=("A question about the past may now see recent documents first.",),
             topic="retrieval freshness recency order dated documents",
         )
-        return
+
+
+def newest_only(case: Case) -> Iterator[Draft]:
+    """Return the newest of the retrieved documents and no older one."""
+    found = _sorted_by_date(case, kept="[:1]")
+    if found is not None:
+        edit, name, key = found
+        yield Draft(
+            title=f"Return only the newest document in {name}",
+            rationale=f"The retrieved documents carry a date ({key}) and an outdated one was "
+            "used; what is not handed on cannot be used.",
+            strategy="retrieval",
+            edits=(edit,),
+            fitness=0.45,
+            before="Older and newer documents reach the model together.",
+            after="Only the newest document reaches the model.",
+            risks=("Documents on other subjects are left out as well.",),
+            topic="retrieval freshness recency filter dated documents",
+        )
+
+
+def _sorted_by_date(case: Case, kept: str = "") -> tuple[Edit, str, str] | None:
+    """An edit that sorts what a located function returns, the function's name, the date's key."""
+    key = case.finding.facts.get("date_key")
+    run = case.cause
+    reader = _date_reader(run, key) if isinstance(key, str) and key and run else None
+    if not isinstance(key, str) or reader is None:
+        return None
+    for place in case.places("function", "class"):
+        source = case.read(place)
+        found = _returning_function(source, place) if source else None
+        if source is None or found is None:
+            continue
+        qualname, function, last = found
+        rewritten = _with_sorted_return(source, (function, last), reader, kept)
+        if rewritten is not None:
+            arguments: dict[str, Json] = {"qualname": qualname, "source": rewritten}
+            edit = Edit("replace_function", place.file, arguments)
+            return edit, qualname.partition(".")[0], key
+    return None
 
 
 def _date_reader(run: Run, key: str) -> str | None:
@@ -117,9 +142,10 @@ def _preference(node: Function) -> int:
 
 
 def _with_sorted_return(
-    source: str, function: Function, last: ast.Return, reader: str
+    source: str, returning: tuple[Function, ast.Return], reader: str, kept: str
 ) -> str | None:
     """Source of the function with its last return sorted; None when it is sorted already."""
+    function, last = returning
     value = last.value
     segment = ast.get_source_segment(source, value) if value is not None else None
     if value is None or segment is None or segment.startswith("sorted("):
@@ -130,7 +156,7 @@ def _with_sorted_return(
     indent = " " * (last.col_offset + 4)
     parts = (segment, f"key=lambda document: {reader}", "reverse=True")
     lines_of_call = "".join(f"{indent}{part},\n" for part in parts)
-    replacement = f"sorted(\n{lines_of_call}{indent[4:]})"
+    replacement = f"sorted(\n{lines_of_call}{indent[4:]}){kept}"
     head, found, tail = body.rpartition(segment)
     return f"{head}{replacement}{tail}".rstrip("\n") if found else None
 
@@ -161,6 +187,6 @@ def find_more(case: Case) -> Iterator[Draft]:
 
 
 RECIPES: dict[str, tuple[Recipe, ...]] = {
-    "stale_document": (newest_first,),
+    "stale_document": (newest_first, newest_only),
     "expectation_missed": (find_more,),
 }

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from difflib import get_close_matches
 
 from refinery.agents.playbook import Case, Draft, Recipe
@@ -11,9 +12,13 @@ from refinery.agents.playbook._shared.syntax import Function
 from refinery.codebase.scan import is_secondary
 from refinery.model.failure import SourceLocation
 from refinery.model.patch import Edit
+from refinery.model.trace import Json
 
 _NAME = re.compile(r"[A-Za-z_]\w{1,60}")
 _HOLE = re.compile(r"\{\{\s*(\w+)\s*\}\}|\{(\w+)\}|\$\{?(\w+)\}?|%\((\w+)\)s|<(\w+)>")
+_FILLING = {"format", "render", "substitute", "safe_substitute", "partial", "format_messages",
+            "format_prompt"}  # fmt: skip
+"""Methods that fill templates in and take a value of any name."""
 _TOPIC = "prompt templates variables placeholders"
 
 
@@ -65,6 +70,49 @@ def fill_in_literal(case: Case) -> Iterator[Draft]:
                     0.85,
                 )
                 return
+
+
+def fill_in_as_named(case: Case) -> Iterator[Draft]:
+    """Fill the value in under the placeholder's name, where the placeholder cannot be renamed."""
+    placeholder, variable = _facts(case)
+    if not placeholder or any(True for _ in rename_placeholder(case)):
+        return
+    for path in case.tree.paths((".py",)):
+        source, tree = case.tree.text(path), case.tree.syntax(path)
+        if source is None or tree is None or is_secondary(path):
+            continue
+        for node in ast.walk(tree):
+            edit = _filled_again(path, node, variable, _takes_any_name(tree))
+            if edit is not None:
+                found = _draft(
+                    f"Fill in {variable} where the program fills in the prompt",
+                    f"The prompt asks for {variable}, and the program fills in a value of nearly "
+                    "that name.",
+                    edit,
+                    0.6,
+                )
+                yield replace(found, strategy="code")
+                return
+
+
+def write_words_instead(case: Case) -> Iterator[Draft]:
+    """Put the placeholder's name in plain words in its place."""
+    placeholder, variable = _facts(case)
+    words = variable.replace("_", " ").strip()
+    for place in case.places("template"):
+        source = case.tree.text(place.file)
+        if not placeholder or not words or source is None:
+            continue
+        edit = _renamed(place, source, placeholder, words)
+        if edit is not None:
+            found = _draft(
+                f"Write “{words}” instead of the placeholder",
+                "Nothing fills the placeholder in, and a model makes more of words than of marks.",
+                edit,
+                0.25,
+            )
+            yield replace(found, strategy="prompt", after="The model reads plain words.")
+            return
 
 
 def _facts(case: Case) -> tuple[str, str]:
@@ -151,6 +199,30 @@ def _formatted(
     return None
 
 
+def _takes_any_name(tree: ast.Module) -> set[str]:
+    """Functions of a file that take keywords of any name, and methods that fill in templates."""
+    own = {node.name for node in ast.walk(tree) if isinstance(node, Function) and node.args.kwarg}
+    return own | _FILLING
+
+
+def _filled_again(path: str, node: ast.AST, variable: str, filling: set[str]) -> Edit | None:
+    """A call that fills in a value of nearly the name, with the name added."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name | ast.Attribute):
+        return None
+    name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+    given = {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
+    close = get_close_matches(variable, given, n=1, cutoff=0.6)
+    if name not in filling or variable in given or not close:
+        return None
+    arguments: dict[str, Json] = {
+        "line": node.lineno,
+        "call": name,
+        "name": variable,
+        "value": ast.unparse(given[close[0]]),
+    }
+    return Edit("set_argument", path, arguments)
+
+
 def _variables(function: Function) -> set[str]:
     """Names a function has values for."""
     given = function.args
@@ -174,5 +246,10 @@ def _draft(title: str, rationale: str, edit: Edit, fitness: float) -> Draft:
 
 
 RECIPES: dict[str, tuple[Recipe, ...]] = {
-    "unfilled_template": (rename_placeholder, fill_in_literal),
+    "unfilled_template": (
+        rename_placeholder,
+        fill_in_literal,
+        fill_in_as_named,
+        write_words_instead,
+    ),
 }

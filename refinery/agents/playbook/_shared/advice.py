@@ -4,7 +4,7 @@ import ast
 import json
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from refinery import syntax
@@ -135,6 +135,38 @@ SECOND: dict[str, Advice] = {
 }
 """A second way to say it, for what one sentence may not be enough for."""
 
+THIRD: dict[str, Advice] = {
+    "ungrounded_answer": Advice(
+        "If the material does not answer the question, say so instead of answering.",
+        "Tell the model to say when the material has no answer",
+        "Nothing in the prompt allows the model to give no answer.",
+        0.35,
+        "allow the model to say it does not know",
+    ),
+    "truncated_output": Advice(
+        "Give only what was asked for: no introduction, no repetition, no closing words.",
+        "Tell the model to leave out what was not asked for",
+        "The answer did not fit into its room; without what was not asked for it may.",
+        0.4,
+        "length limits concise answers output tokens",
+    ),
+    "timeout": Advice(
+        "Answer in two short sentences at most.",
+        "Tell the model to be short, so that it is done sooner",
+        "The call was given up before the answer was written; a short one is written sooner.",
+        0.35,
+        "timeout latency output tokens",
+    ),
+    "rate_limit": Advice(
+        "Answer in two short sentences at most.",
+        "Tell the model to be short, so that the limit is reached later",
+        "The provider turned the call away; most limits count the tokens that are written too.",
+        0.25,
+        "rate limit tokens per minute",
+    ),
+}
+"""Ways that help less often."""
+
 
 def advise(case: Case, advice: Advice) -> Iterator[Draft]:
     """Append a sentence to the prompt template behind the run."""
@@ -171,17 +203,28 @@ def appended(place: SourceLocation, source: str, sentence: str) -> Edit | None:
 
 def _appended_to_value(place: SourceLocation, source: str, sentence: str) -> Edit | None:
     """Add a line to a string of a YAML, JSON or TOML file."""
+
+    def longer(value: str) -> str | None:
+        if not value.strip():
+            return None
+        end = "\n" if value.endswith("\n") else ""
+        joint = "\n" if "\n" in value.strip() else " "
+        joint = "\n\n" if _HOLE_AT_END.search(value) else joint
+        return f"{value.rstrip()}{joint}{sentence}{end}"
+
+    return rewritten_value(place, source, longer)
+
+
+def rewritten_value(
+    place: SourceLocation, source: str, change: Callable[[str], str | None]
+) -> Edit | None:
+    """An edit that gives a located string of a data file another text; None: no change."""
     path: list[str | int] = [
         int(part) if part.isdigit() else part for part in place.node.split(".") if part
     ]
     value = _value_at(source, place.file, path)
-    if not path or not isinstance(value, str) or not value.strip():
-        return None
-    end = "\n" if value.endswith("\n") else ""
-    joint = "\n" if "\n" in value.strip() else " "
-    joint = "\n\n" if _HOLE_AT_END.search(value) else joint
-    longer = f"{value.rstrip()}{joint}{sentence}{end}"
-    return Edit("set_key", place.file, {"path": path, "value": longer})
+    new = change(value) if path and isinstance(value, str) else None
+    return Edit("set_key", place.file, {"path": path, "value": new}) if new else None
 
 
 def _value_at(source: str, file: str, path: list[str | int]) -> Json:
@@ -209,30 +252,51 @@ def _appended_to_literal(place: SourceLocation, source: str, sentence: str) -> E
         tree = syntax.parse_module(source)
     except SyntaxError:
         return None
+    literals = [node for node in ast.walk(tree) if isinstance(node, ast.Constant | ast.JoinedStr)]
+    inner = {id(one) for node in literals for one in _parts(node) if one is not node}
     found = [
-        (segment, node)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant | ast.JoinedStr)
-        and place.line_start <= node.lineno <= place.line_end
-        and (segment := _last_segment(node))
+        (len("".join(_text(part) for part in _parts(node))), node)
+        for node in literals
+        if id(node) not in inner and place.line_start <= node.lineno <= place.line_end
     ]
-    if not found:
+    _, node = max(found, key=lambda item: item[0], default=(0, None))
+    change = _extended(_parts(node), sentence) if node is not None else None
+    if node is None or change is None:
         return None
-    segment, node = max(found, key=lambda item: len(item[0]))
-    lines = segment.rstrip().splitlines()
-    tail = lines[-1] if lines else ""
-    if not tail.strip():
-        return None
-    joint = "\n" if len(lines) > 1 else " "
-    arguments = {"line": node.lineno, "old": tail, "new": f"{tail}{joint}{sentence}"}
+    arguments = {"line": node.lineno, "old": change[0], "new": change[1]}
     return Edit("replace_string", place.file, arguments)
 
 
-def _last_segment(node: ast.Constant | ast.JoinedStr) -> str:
-    """The text a literal ends with; empty when it is no string or ends with a filled value."""
-    last = node.values[-1] if isinstance(node, ast.JoinedStr) and node.values else node
-    value = last.value if isinstance(last, ast.Constant) else None
+def _parts(node: ast.Constant | ast.JoinedStr) -> list[ast.expr]:
+    """What a literal is made of: itself, or the texts and filled values of an f-string."""
+    return list(node.values) if isinstance(node, ast.JoinedStr) else [node]
+
+
+def _text(node: ast.expr) -> str:
+    value = node.value if isinstance(node, ast.Constant) else None
     return value if isinstance(value, str) else ""
+
+
+def _extended(parts: list[ast.expr], sentence: str) -> tuple[str, str] | None:
+    """A piece of a literal, and the piece with the sentence; None when there is no room for it.
+
+    The sentence comes last, or when a filled value does, before the line that introduces it: it
+    must not look like a part of what is filled in.
+    """
+    ending = _text(parts[-1])
+    if ending:
+        lines = ending.rstrip().splitlines()
+        joint = "\n" if len(lines) > 1 else " "
+        return (
+            (lines[-1], f"{lines[-1]}{joint}{sentence}") if lines and lines[-1].strip() else None
+        )
+    before = _text(parts[-2]) if len(parts) > 1 else ""
+    above, _, label = before.rpartition("\n")
+    last = above.rpartition("\n")[2]
+    if last.strip():
+        return f"{last}\n{label}", f"{last} {sentence}\n{label}"
+    first = _text(parts[0])
+    return (first, f"{sentence}\n\n{first}") if first.strip() else None
 
 
 def _appended_to_text(place: SourceLocation, source: str, sentence: str) -> Edit | None:

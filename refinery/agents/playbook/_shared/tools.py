@@ -14,7 +14,7 @@ def called_tools(case: Case) -> Iterator[tuple[str, Function]]:
     """Functions behind the tools of the trace: those of the finding first."""
     involved = {case.finding.symptom_run_id, case.finding.cause_run_id}
     runs = sorted(of_kind(case.trace, RunKind.TOOL), key=lambda run: run.run_id not in involved)
-    names = list(dict.fromkeys([*_named(runs), *_called(case)]))
+    names = list(dict.fromkeys([*_named(runs), *asked_for(case)]))
     seen: set[tuple[str, int]] = set()
     for place in case.places("function", "frame"):
         syntax = case.tree.syntax(place.file) if place.file.endswith(".py") else None
@@ -37,7 +37,7 @@ def _named(runs: list[Run]) -> Iterator[str]:
     yield from (run.name for run in runs if run.name and run.name.isidentifier())
 
 
-def _called(case: Case) -> Iterator[str]:
+def asked_for(case: Case) -> Iterator[str]:
     """Names of tools that models asked for, in raw loops without tool runs."""
     for run in of_kind(case.trace, RunKind.LLM):
         yield from (call.name for call in tool_calls(run) if call.name.isidentifier())
