@@ -147,6 +147,7 @@ class Cleaned(TypedDict):
     deleted: list[str]
     runs: int
     kept: list[str]
+    reasons: dict[str, str]
     undated: int
     index_clean: bool
 

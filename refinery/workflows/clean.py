@@ -1,16 +1,13 @@
-"""Deletes old traces, never one that a change or a lesson refers to."""
+"""Deletes old traces, never one that a change, a lesson or an open session needs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from refinery.errors import InputError, RefineryError
-from refinery.model.trace import Json, TraceSummary
+from refinery.model.trace import TraceSummary
 from refinery.ports import TraceFilter
-from refinery.safety.ledger import Ledger
-from refinery.workflows import receipt as receipts
 from refinery.workflows import search
-from refinery.workflows.learning import lessons_of
+from refinery.workflows.referring import referring
 from refinery.workflows.wiring import Workspace
 
 AT_ONCE = 200
@@ -24,7 +21,9 @@ class Cleaning:
 
     deleted: tuple[TraceSummary, ...]
     kept: tuple[TraceSummary, ...]
-    """Old traces that stay: a change or a lesson refers to them."""
+    """Old traces that stay, because something needs them."""
+    reasons: dict[str, str]
+    """What needs them, by id."""
     undated: int
     """Traces that do not say when they began; they have no age and stay."""
     is_index_clean: bool
@@ -46,7 +45,7 @@ def clean(
     deleted some whole traces and no part of another; running it again does the rest.
 
     Args:
-        workspace: whose store is cleaned, and whose changes and lessons protect traces.
+        workspace: whose store is cleaned, and whose changes, lessons and sessions protect traces.
         before_ns: nanoseconds UTC.
         dry_run: delete nothing, say what would be.
         progress: told the number of traces deleted and to be deleted.
@@ -56,52 +55,22 @@ def clean(
         InputError: a receipt cannot be read.
     """
     store = workspace.store
-    protected = set(referred(workspace.home))
+    needed = referring(workspace.home)
     listed = store.list_traces(TraceFilter(until_ns=before_ns, limit=_EVERYTHING))
     old = [one for one in listed if one.end_ns is None or one.end_ns < before_ns]
-    going = [one for one in old if one.trace_id not in protected]
-    kept = tuple(one for one in old if one.trace_id in protected)
+    going = [one for one in old if one.trace_id not in needed]
+    kept = tuple(one for one in old if one.trace_id in needed)
+    reasons = {one.trace_id: needed[one.trace_id] for one in kept}
     undated = _undated(workspace)
     if dry_run or not going:
-        return Cleaning(tuple(going), kept, undated, is_index_clean=True)
+        return Cleaning(tuple(going), kept, reasons, undated, is_index_clean=True)
     ids = [one.trace_id for one in going]
     for start in range(0, len(ids), AT_ONCE):
         store.delete_traces(ids[start : start + AT_ONCE])
         if progress:
             progress(min(start + AT_ONCE, len(ids)), len(ids))
     note = _forget(workspace, ids)
-    return Cleaning(tuple(going), kept, undated, is_index_clean=not note, note=note)
-
-
-def referred(home: Path) -> Iterator[str]:
-    """Ids of the traces that a change, its receipt or a lesson refers to.
-
-    Raises:
-        RefusedError: the ledger was altered.
-        InputError: a receipt cannot be read.
-    """
-    for entry in Ledger(home / "ledger.jsonl").entries():
-        yield from _ids(entry.body)
-    for lesson in lessons_of(home).all():
-        yield lesson.trace_id
-    folder = home / receipts.FOLDER
-    for path in sorted(folder.glob("*.receipt")) if folder.is_dir() else ():
-        kept = receipts.unpack(receipts.load(path), str(path))
-        yield from kept.trace_hashes
-        yield from (case.trace.trace_id for case in (*kept.failing, *kept.controls))
-
-
-def _ids(value: Json) -> Iterator[str]:
-    """Every `trace_id` inside a value."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if key == "trace_id" and isinstance(item, str):
-                yield item
-            else:
-                yield from _ids(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _ids(item)
+    return Cleaning(tuple(going), kept, reasons, undated, is_index_clean=not note, note=note)
 
 
 def _undated(workspace: Workspace) -> int:

@@ -157,14 +157,14 @@ def open_graph(
         ),
         say=say,
     )
-    with closing(_sessions(workspace)) as connection:
+    with closing(_sessions(workspace.home)) as connection:
         # State is plain JSON, so nothing but JSON is ever revived from a checkpoint.
         serializer = JsonPlusSerializer(allowed_msgpack_modules=None)
         yield pipeline.build(parts, SqliteSaver(connection, serde=serializer))
 
 
-def _sessions(workspace: Workspace) -> sqlite3.Connection:
-    return sqlite3.connect(workspace.home / "sessions.db", check_same_thread=False)
+def _sessions(home: Path) -> sqlite3.Connection:
+    return sqlite3.connect(home / "sessions.db", check_same_thread=False)
 
 
 def _loader(workspace: Workspace) -> Callable[[str], Trace]:
@@ -189,18 +189,27 @@ def saved_state(workspace: Workspace, session_id: str) -> FixState:
     Raises:
         NotFoundError: no session of that id.
     """
+    for state in saved_states(workspace.home, session_id):
+        return state
+    raise NotFoundError(
+        f"no session {session_id!r}", hint="the id is printed when `refinery fix` starts"
+    )
+
+
+def saved_states(home: Path, session_id: str | None = None) -> Iterator[FixState]:
+    """The states of the sessions kept in a folder, or of one, as they were kept last."""
     from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
     from langgraph.checkpoint.sqlite import SqliteSaver
 
-    with closing(_sessions(workspace)) as connection:
+    with closing(_sessions(home)) as connection:
         saver = SqliteSaver(connection, serde=JsonPlusSerializer(allowed_msgpack_modules=None))
-        saved = saver.get({"configurable": {"thread_id": session_id}})
-    values = cast("FixState", saved["channel_values"]) if saved else None
-    if not values or "repository" not in values:
-        raise NotFoundError(
-            f"no session {session_id!r}", hint="the id is printed when `refinery fix` starts"
-        )
-    return values
+        saver.setup()
+        listed = connection.execute("SELECT DISTINCT thread_id FROM checkpoints").fetchall()
+        for (known,) in listed if session_id is None else [(session_id,)]:
+            saved = saver.get({"configurable": {"thread_id": known}})
+            values = cast("FixState", saved["channel_values"]) if saved else None
+            if values and "repository" in values:
+                yield values
 
 
 def require_own_request(state: FixState, opened: Repository) -> None:

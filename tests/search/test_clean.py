@@ -1,15 +1,20 @@
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from refinery.agents.state import FixState
 from refinery.errors import RefusedError
 from refinery.model.codec import encode
 from refinery.model.lesson import Lesson, LessonOutcome
+from refinery.model.trace import Json
 from refinery.model.verdict import Change
 from refinery.safety.ledger import Ledger
-from refinery.workflows import search
+from refinery.workflows import referring, search
 from refinery.workflows.clean import clean
+from refinery.workflows.guide import session as guides
 from refinery.workflows.learning import lessons_of
 from refinery.workflows.wiring import Workspace, open_workspace
 from tests.kits.traces import START_NS, run
@@ -59,6 +64,55 @@ def test_what_a_change_or_a_lesson_refers_to_stays(workspace: Workspace) -> None
     assert [one.trace_id for one in done.deleted] == ["invoice"]
     assert {one.trace_id for one in done.kept} == {"kettle", "lamp"}
     assert there(workspace) == {"kettle", "lamp", "bob-kettle", "broken"}
+
+
+@pytest.mark.parametrize(("decision", "is_kept"), [(None, True), ({"answer": "no"}, False)])
+def test_a_fix_that_waits_for_an_approval_keeps_its_traces(
+    workspace: Workspace, decision: Json, is_kept: bool
+) -> None:
+    state = {
+        **{"session_id": "session-1", "repository": "/r", "trace_id": "kettle", "chosen": "h1"},
+        **{"failing_ids": ["kettle"], "control_ids": ["lamp"], "decision": decision},
+    }
+    keep_session(workspace.home, state)
+
+    kept = clean(workspace, NOW_NS, dry_run=True)
+
+    assert {one.trace_id for one in kept.kept} == ({"kettle", "lamp"} if is_kept else set())
+    if is_kept:
+        assert kept.reasons["lamp"] == "session session-1, which waits for your approval"
+        with pytest.raises(RefusedError, match="session-1"):
+            referring.delete(workspace.store, workspace.home, "kettle")
+    else:
+        assert referring.delete(workspace.store, workspace.home, "kettle") == 1
+
+
+def keep_session(home: Path, state: dict[str, Json]) -> None:
+    """Keep the state of a session as the pipeline does: by a graph and its checkpoints."""
+    from langgraph.checkpoint.sqlite import SqliteSaver
+    from langgraph.graph import END, START, StateGraph
+
+    with closing(sqlite3.connect(home / "sessions.db", check_same_thread=False)) as connection:
+        graph = StateGraph(FixState)
+        graph.add_node("prove", lambda given: given)
+        graph.add_edge(START, "prove")
+        graph.add_edge("prove", END)
+        built = graph.compile(checkpointer=SqliteSaver(connection))
+        built.invoke(state, {"configurable": {"thread_id": "session-1"}})
+
+
+def test_a_session_of_the_guide_keeps_its_traces_until_it_is_over(workspace: Workspace) -> None:
+    session = guides.create(workspace.home)
+    session.trace_id, session.joined = "kettle", ["lamp"]
+    guides.save(workspace.home, session)
+
+    kept = clean(workspace, NOW_NS, dry_run=True)
+
+    assert {one.trace_id for one in kept.kept} == {"kettle", "lamp"}
+    assert kept.reasons["lamp"] == f"session {session.session_id} of the guide, which is not over"
+    session.is_over = True
+    guides.save(workspace.home, session)
+    assert clean(workspace, NOW_NS, dry_run=True).kept == ()
 
 
 def test_an_altered_ledger_protects_everything(workspace: Workspace) -> None:

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from refinery.model.codec import encode
 from refinery.model.trace import Evaluation, Run, RunKind, RunStatus, Usage
+from refinery.model.verdict import Change
+from refinery.safety.ledger import Ledger
 from refinery.workflows import search, search_document
 from refinery.workflows.wiring import Workspace, load_settings
 from tests.kits.traces import START_NS, llm, run, sample, trace
@@ -225,6 +228,19 @@ def test_figures_add_up(asked: Api, group: str) -> None:
     assert sum(one["count"] for one in document["buckets"]) == total
     assert document["total"]["p50_ms"] == 5.0
     assert document["is_cut"] is False
+
+
+def test_a_trace_that_a_change_refers_to_is_not_deleted(tmp_path: Path) -> None:
+    with api(tmp_path) as asked:
+        asked.store.write_runs(sample("t").runs)
+        made = Change("fix-1", "c0ffee", "t", "title", ("a.py",), "main", 1)
+        Ledger(tmp_path / "ledger.jsonl").append("approved", {"change": encode(made)})
+
+        refused = asked.client.delete("/traces/t")
+
+        assert refused.status_code == 409
+        assert "needed by a change" in refused.json()["error"]["message"]
+        assert asked.get("/traces/t")["trace"]["trace_id"] == "t"
 
 
 def test_opinions_are_kept_and_a_deleted_trace_is_gone(tmp_path: Path) -> None:

@@ -32,8 +32,9 @@ def command(
 ) -> None:
     """Delete traces that are older than a time, from the store and the search index.
 
-    A trace that a change, its receipt or a lesson refers to stays, and so does one that does not
-    say when it began. Exit code 3 when something is left in the index.
+    A trace that a change, its receipt, a lesson or an open session of `fix` or `guide` needs
+    stays, and so does one that does not say when it began. Exit code 3 when something is left in
+    the index.
     """
     from refinery.workflows import clean, traces
     from refinery.workflows.wiring import open_workspace
@@ -46,6 +47,7 @@ def command(
         "deleted": [one.trace_id for one in done.deleted],
         "runs": sum(one.runs for one in done.deleted),
         "kept": [one.trace_id for one in done.kept],
+        "reasons": done.reasons,
         "undated": done.undated,
         "index_clean": done.is_index_clean,
     }
@@ -65,6 +67,8 @@ def _show(done: "Cleaning", screen: "Console", dry_run: bool) -> None:
     verb = "would be deleted" if dry_run else "deleted"
     screen.print(f"{len(done.deleted)} traces with {runs} runs {verb}")
     if done.kept:
-        output.note(f"{len(done.kept)} old traces stay: a change or a lesson refers to them")
+        output.note(f"{len(done.kept)} old traces stay, because they are needed:")
+        for one in done.kept[:SHOWN]:
+            output.note(f"  {output.safe(one.trace_id)} by {done.reasons[one.trace_id]}")
     if done.undated:
         output.note(f"{done.undated} traces stay that do not say when they began")

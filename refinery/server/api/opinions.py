@@ -14,7 +14,7 @@ from refinery.server.api.replies import reply
 from refinery.server.api.services import Given
 from refinery.server.api.shapes import DeletedShape, FeedbackShape, LabelShape
 from refinery.server.api.traces import TraceId, find
-from refinery.workflows import traces
+from refinery.workflows import referring, traces
 
 router = APIRouter(tags=["traces"])
 
@@ -77,6 +77,6 @@ def add_label(given: Given, trace_id: TraceId, said: Annotated[NewLabel, Body()]
 
 @router.delete(_TRACE, responses={200: {"model": DeletedShape}})
 def delete_trace(given: Given, trace_id: TraceId) -> Response:
-    """Delete a trace with all it holds; it cannot be brought back."""
+    """Delete a trace with all it holds, unless something needs it; it cannot be brought back."""
     find(given, trace_id)
-    return reply({"deleted": given.store.delete_traces([trace_id])})
+    return reply({"deleted": referring.delete(given.store, given.home, trace_id)})
