@@ -40,7 +40,9 @@ def users_of(summaries: Iterable[TraceSummary]) -> list[Span]:
     """Every user, most recent first; interactions without one come as the user None."""
     found: dict[str | None, Span] = {}
     for one in summaries:
-        span = found.setdefault(one.user_id, Span(one.user_id, one.user_id))
+        span = found.get(one.user_id)
+        if span is None:
+            span = found[one.user_id] = Span(one.user_id, one.user_id)
         span.add(one)
         if one.session_id is not None:
             span.parts.add(one.session_id)
@@ -56,7 +58,9 @@ def sessions_of(summaries: Iterable[TraceSummary]) -> list[Span]:
     for one in summaries:
         if one.session_id is not None:
             key = (one.session_id, one.user_id)
-            found.setdefault(key, Span(one.session_id, one.user_id)).add(one)
+            if key not in found:
+                found[key] = Span(one.session_id, one.user_id)
+            found[key].add(one)
     return _newest_first(found.values())
 
 

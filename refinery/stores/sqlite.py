@@ -318,11 +318,14 @@ def _stored_runs(
     return {row[2]: StoredRun(run, row[0], row[1]) for row, run in zip(found, runs, strict=True)}
 
 
+_STATUSES = {str(status): status for status in RunStatus}
+
+
 def _summary(row: Sequence[Any]) -> TraceSummary:
     try:
-        return TraceSummary(row[0], row[1], RunStatus(row[2]), *row[3:])
-    except ValueError as error:
+        return TraceSummary(row[0], row[1], _STATUSES[row[2]], *row[3:])
+    except KeyError as error:
         raise StoreError(
-            f"trace {row[0]} in the trace store is damaged: {error}",
+            f"trace {row[0]} in the trace store is damaged: no status {error}",
             hint="delete the trace, or restore the store from a copy",
         ) from error

@@ -56,12 +56,12 @@ def clean(
     """
     store = workspace.store
     needed = referring(workspace.home)
-    listed = store.list_traces(TraceFilter(until_ns=before_ns, limit=_EVERYTHING))
-    old = [one for one in listed if one.end_ns is None or one.end_ns < before_ns]
+    listed = store.list_traces(TraceFilter(limit=_EVERYTHING))
+    undated = sum(one.start_ns is None for one in listed)
+    old = [one for one in listed if _is_before(one, before_ns)]
     going = [one for one in old if one.trace_id not in needed]
     kept = tuple(one for one in old if one.trace_id in needed)
     reasons = {one.trace_id: needed[one.trace_id] for one in kept}
-    undated = _undated(workspace)
     if dry_run or not going:
         return Cleaning(tuple(going), kept, reasons, undated, is_index_clean=True)
     ids = [one.trace_id for one in going]
@@ -73,10 +73,11 @@ def clean(
     return Cleaning(tuple(going), kept, reasons, undated, is_index_clean=not note, note=note)
 
 
-def _undated(workspace: Workspace) -> int:
-    """Number of traces without a start."""
-    listed = workspace.store.list_traces(TraceFilter(limit=_EVERYTHING))
-    return sum(one.start_ns is None for one in listed)
+def _is_before(one: TraceSummary, moment_ns: int) -> bool:
+    """Whether a trace began, and did nothing since, before a moment."""
+    if one.start_ns is None or one.start_ns >= moment_ns:
+        return False
+    return one.end_ns is None or one.end_ns < moment_ns
 
 
 def _forget(workspace: Workspace, ids: list[str]) -> str:
