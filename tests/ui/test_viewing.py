@@ -93,6 +93,7 @@ def test_from_the_list_to_a_step_and_back_by_keyboard_alone(
     keys.press("Enter")
     expect(seen.page.get_by_role("heading", level=1)).to_contain_text("order question")
     expect(seen.page.get_by_role("heading", level=1)).to_be_focused()
+    expect(seen.page.get_by_role("treegrid")).to_be_visible()
     keys.press("e")
     keys.press("e")
     keys.press("o")

@@ -4,7 +4,7 @@
  * Single letters act only while no field has the focus, and can be switched off as a whole
  * (WCAG 2.1.4, "Character Key Shortcuts").
  */
-import { useEffect, useRef } from "./html.js";
+import { useLayoutEffect, useRef } from "./html.js";
 
 const STORED = "refinery-keys";
 /** Sets of keys in the order their components were mounted; later ones win. */
@@ -33,7 +33,8 @@ export function activeKeys() {
 export function useKeys(entries) {
   const held = useRef(entries);
   held.current = entries;
-  useEffect(() => {
+  // Before the page is painted: what can be seen can be used.
+  useLayoutEffect(() => {
     active.add(held);
     return () => active.delete(held);
   }, []);
