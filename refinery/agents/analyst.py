@@ -1,15 +1,17 @@
 """The failure analyst: a model reads a trace and reports findings whose every quote is checked."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
 from refinery import plugins
+from refinery.agents import reuse
 from refinery.agents._prompt import one_line, system_prompt
 from refinery.agents.digest import Digest, Handles, summarise
+from refinery.agents.forecast import forecast
 from refinery.agents.schemas import FindingDraft, Report
 from refinery.agents.tools import Reader
 from refinery.llm.router import Conversation, Model
@@ -19,13 +21,14 @@ from refinery.model.failure import (
     Diagnosis,
     Evidence,
     Finding,
+    Forecast,
     Likelihood,
     RootCause,
     RunReading,
     Signal,
     SourceLocation,
 )
-from refinery.model.trace import Trace
+from refinery.model.trace import Json, Trace
 from refinery.model.walk import occurs
 from refinery.safety.redact import redact
 from refinery.safety.untrusted import fence
@@ -55,6 +58,10 @@ class AnalystTask:
     """Places of the repository tied to the trace."""
     cache: Path | None = None
     """Folder of earlier analyses; None neither reads nor writes one."""
+    alike: tuple[str, ...] = ()
+    """What traces that failed alike share, see `fingerprint`; empty: none is reused."""
+    foretell: Callable[[Forecast], None] = lambda _: None
+    """Is told what the analysis will take, before the model is asked and only then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,8 @@ def analyse(task: AnalystTask) -> Diagnosis:
 
     Returns:
         A diagnosis of engine `model`; from the cache (at no cost) when trace, hints, model,
-        expectation and prompt are the same as before.
+        expectation and prompt are the same as before, or as far as this trace bears out the
+        analysis of one that failed alike, see `reuse`.
 
     Raises:
         ModelError: the model did not answer, or twice answered nonsense.
@@ -81,6 +89,8 @@ def analyse(task: AnalystTask) -> Diagnosis:
     """
     entry = task.cache / f"analysis-{_key(task)}.json" if task.cache else None
     cached = _read_cache(entry) if entry else None
+    like = task.cache / f"alike-{_key_alike(task)}.json" if task.cache and task.alike else None
+    cached = cached or (reuse.find(like, task.trace) if like else None)
     if entry:
         task.model.note_lookup("analyse", is_found=cached is not None)
     if cached:
@@ -89,10 +99,13 @@ def analyse(task: AnalystTask) -> Diagnosis:
     focus = [i for signal in task.signals for i in (signal.cause_run_id, signal.symptom_run_id)]
     digest = summarise(task.trace, handles, focus, DIGEST_TOKENS)
     reader = Reader(task.trace, handles, task.root, task.located)
-    conversation = task.model.converse(
-        system_prompt("analyst"), _question(task, handles, digest), purpose="analyse"
-    )
-    if not digest.is_whole or task.root:
+    looks_around = not digest.is_whole or task.root is not None
+    question = _question(task, handles, digest)
+    sent = system_prompt("analyst") + question + json.dumps(wire_schema(Report))
+    expected = forecast(task.model, sent, TOOL_ROUNDS if looks_around else 0)
+    task.foretell(expected)
+    conversation = task.model.converse(system_prompt("analyst"), question, purpose="analyse")
+    if looks_around:
         conversation.use(reader.tools(), TOOL_ROUNDS)
         conversation.say("Report your findings now.")
     checked, unanswerable = _report(conversation, handles)
@@ -105,9 +118,12 @@ def analyse(task: AnalystTask) -> Diagnosis:
         readings=_receipt(digest, reader),
         model=task.model.spec,
         cost_usd=task.model.cost(conversation.usage),
+        forecast=expected,
     )
     if entry:
         _write_cache(entry, diagnosis)
+    if like:
+        reuse.keep(like, diagnosis, task.trace)
     return diagnosis
 
 
@@ -216,10 +232,22 @@ def _receipt(digest: Digest, reader: Reader) -> tuple[RunReading, ...]:
 
 def _key(task: AnalystTask) -> str:
     """SHA-256 hex of everything the answer depends on but the repository's files."""
-    asked = {
+    own = {
         "trace": encode(task.trace),
         "signals": encode(task.signals),
         "located": encode(task.located),
+    }
+    return _digest(task, own)
+
+
+def _key_alike(task: AnalystTask) -> str:
+    """SHA-256 hex of what analyses of traces that failed alike share."""
+    return _digest(task, {"alike": list(task.alike)})
+
+
+def _digest(task: AnalystTask, own: dict[str, Json]) -> str:
+    asked = {
+        **own,
         "expectation": task.expectation,
         "model": task.model.identity,
         "reads_source": task.root is not None,
@@ -237,7 +265,7 @@ def _read_cache(entry: Path) -> Diagnosis | None:
         stored = decode(Diagnosis, json.loads(entry.read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return None
-    return replace(stored, cost_usd=0.0)
+    return replace(stored, cost_usd=0.0, forecast=None)
 
 
 def _write_cache(entry: Path, diagnosis: Diagnosis) -> None:

@@ -11,6 +11,8 @@ from refinery.agents import playbook, proof
 from refinery.agents.analyst import AnalystTask
 from refinery.agents.analyst import analyse as ask_analyst
 from refinery.agents.attempt import Attempt, best
+from refinery.agents.fingerprint import fingerprint
+from refinery.agents.forecast import forecast_text
 from refinery.agents.generator import GeneratorTask, generate
 from refinery.agents.missed import with_missed
 from refinery.agents.state import FixState, proof_of
@@ -22,7 +24,7 @@ from refinery.errors import EditError, RefusedError
 from refinery.knowledge.library import Library
 from refinery.llm.router import Model
 from refinery.model.codec import decode, encode
-from refinery.model.failure import Diagnosis, Finding
+from refinery.model.failure import Diagnosis, Finding, Likelihood
 from refinery.model.patch import Hypothesis, Patch
 from refinery.model.trace import Trace
 from refinery.model.verdict import WORK_TREE, Change, GuardReport, Outcome
@@ -76,11 +78,23 @@ def analyse(parts: Parts, state: FixState) -> FixState:
         root=parts.repository.root,
         expectation=state.get("expectation"),
         cache=parts.home / "cache",
+        alike=_alike(parts, state, trace),
+        foretell=lambda expected: parts.say(f"analyst: {forecast_text(expected)}"),
     )
     found = ask_analyst(task)
+    if found.reused_from:
+        parts.say(f"analysis of trace {found.reused_from} reused: same failure")
     rejected = f", {_count(found.rejected, 'finding')} rejected" if found.rejected else ""
     parts.say(f"analyst: {_count(found.findings, 'finding')}{rejected}")
     return {"diagnosis": encode(found)}
+
+
+def _alike(parts: Parts, state: FixState, trace: Trace) -> tuple[str, ...]:
+    """What the trace shares with those that failed alike; empty when nothing is likely."""
+    best = decode(Diagnosis, state["diagnosis"]).findings[:1]
+    if not best or best[0].likelihood is Likelihood.POSSIBLE:
+        return ()
+    return fingerprint(trace, attach(best, trace, parts.repository.root)[0])
 
 
 def locate(parts: Parts, state: FixState) -> FixState:

@@ -169,6 +169,8 @@ class Diagnosed(TypedDict):
     model: NotRequired[str | None]
     cost_usd: NotRequired[float | None]
     capabilities: NotRequired[list[Capability]]
+    forecast: NotRequired[Json]
+    reused_from: NotRequired[str | None]
     groups: NotRequired[list[Json]]
     traces: NotRequired[int]
     more: NotRequired[bool]

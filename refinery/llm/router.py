@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -87,12 +87,12 @@ def connect(choice: ModelChoice) -> "Model":
 class Model:
     """One model with its budget and its log."""
 
-    def __init__(self, choice: ModelChoice) -> None:
+    def __init__(self, choice: ModelChoice, budget: Budget | None = None) -> None:
         limits = Limits(choice.timeout_s, MAX_OUTPUT_TOKENS, choice.temperature)
         self._client = make_client(choice.spec, choice.base_url, choice.api_key, limits)
         self._choice = choice
         price = price_of(split_spec(choice.spec)[1])
-        self._budget = Budget(choice.max_tokens, choice.budget_usd, price)
+        self._budget = budget or Budget(choice.max_tokens, choice.budget_usd, price)
 
     @property
     def spec(self) -> str:
@@ -104,9 +104,13 @@ class Model:
         """Model and endpoint: answers of equal identity may stand for each other."""
         return f"{self._choice.spec}@{self._choice.base_url or 'vendor'}"
 
+    def at(self, temperature: float) -> "Model":
+        """The same model at another temperature; both spend from one budget."""
+        return Model(replace(self._choice, temperature=temperature), self._budget)
+
     @property
     def spent(self) -> Spending:
-        """What this connection has spent so far."""
+        """What this connection has spent so far, and those that share its budget."""
         return self._budget.spent
 
     def structured(

@@ -141,6 +141,24 @@ class Capability:
 
 
 @dataclass(frozen=True, slots=True)
+class Forecast:
+    """What an analysis by a model is expected to take, told before the first call.
+
+    An estimate from the sizes of the texts that are sent; the budget is what holds.
+    """
+
+    calls_least: int
+    calls_most: int
+    """With every round of tool calls used."""
+    tokens_least: int
+    tokens_most: int
+    """Input and output tokens of all calls together."""
+    usd_least: float | None = None
+    """None when the model's price is unknown."""
+    usd_most: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnosis:
     """The findings of a trace, what was read of it, and what it cannot answer."""
 
@@ -158,3 +176,7 @@ class Diagnosis:
     """What the analysis cost; None when no model was used or its price is unknown."""
     capabilities: tuple[Capability, ...] = ()
     """Every question that can be asked of a trace, with whether this one can answer it."""
+    forecast: Forecast | None = None
+    """What the analysis was expected to take; None when no model was asked."""
+    reused_from: str | None = None
+    """Trace whose analysis this is, because it failed in the same way; None: it is its own."""

@@ -123,12 +123,13 @@ def make(workspace: Workspace, bad: Trace, words: str, model: str | None = None)
         raise InputError("the expectation is empty", hint="say what the right behaviour is")
     good = good_runs(workspace, bad)
     first = Run(recorded_result(bad), is_good=False, has_same_input=True)
+    connected = connect_model(workspace, model)
     maker = _Maker(
         words,
         (first, *good),
         tools_of(bad),
-        connect_model(workspace, model),
-        judge_of(workspace, model),
+        connected,
+        judge_of(connected),
         failing_alike(workspace, bad, words),
     )
     readings = read(words, maker.tools)
@@ -148,18 +149,13 @@ def make(workspace: Workspace, bad: Trace, words: str, model: str | None = None)
     return Expected(bad.trace_id, words, tuple(made), tuple(unread))
 
 
-def judge_of(workspace: Workspace, model: str | None = None) -> Judge | None:
-    """The judge: the model at temperature 0; None when no model is named anywhere.
-
-    Raises:
-        InputError, CredentialsError: the model cannot be used.
-    """
-    connected = connect_model(workspace, model, temperature=0.0)
+def judge_of(connected: Model | None) -> Judge | None:
+    """The judge: a model at temperature 0, within the same budget; None without a model."""
     if connected is None:
         return None
     from refinery.agents.judge import Judge as ModelJudge
 
-    return ModelJudge(connected)
+    return ModelJudge(connected.at(0.0))
 
 
 def try_check(
@@ -177,7 +173,7 @@ def try_check(
             hint="refinery fix with --check",
         )
     first = Run(recorded_result(bad), is_good=False, has_same_input=True)
-    judge = judge_of(workspace, model) if check.kind == JUDGED else None
+    judge = judge_of(connect_model(workspace, model)) if check.kind == JUDGED else None
     holds = partial(_holds, check, judge)
     runs = (first, *good_runs(workspace, bad))
     return tuple(_tested(run, holds, None, check.kind in _CONTENT) for run in runs)

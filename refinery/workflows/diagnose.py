@@ -1,13 +1,15 @@
 """Diagnoses one trace: by the detectors, or by a model when one is named."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from refinery import detectors
+from refinery.agents.fingerprint import fingerprint
 from refinery.agents.missed import with_missed
 from refinery.errors import InputError
 from refinery.model.codec import encode
-from refinery.model.failure import Diagnosis, Finding
+from refinery.model.failure import Diagnosis, Finding, Forecast, Likelihood
 from refinery.model.trace import Json, Label, RunStatus, Trace
 from refinery.workflows import repositories, traces
 from refinery.workflows.capabilities import capabilities_of
@@ -16,13 +18,27 @@ from refinery.workflows.wiring import Workspace, connect_model
 _NEEDS_A_MODEL = "the expectation is in words: comparing the answer with it needs a model"
 
 
+@dataclass(frozen=True, slots=True)
+class ModelUse:
+    """Which model analyses, and how far."""
+
+    spec: str | None = None
+    """`provider:model`; None: the setting, and without one the detectors alone."""
+    budget_usd: float | None = None
+    """Most the analysis may cost; None: the setting."""
+    is_fresh: bool = False
+    """Whether earlier analyses, of this trace or of one that failed alike, are left alone."""
+    foretell: Callable[[Forecast], None] = lambda _: None
+    """Is told what the analysis will take before the model is asked."""
+
+
 def diagnose(
     workspace: Workspace,
     trace: Trace,
     *,
     root: Path | None = None,
     expectation: str | None = None,
-    model: str | None = None,
+    model: str | ModelUse | None = None,
     failed: bool = False,
 ) -> Diagnosis:
     """Say what went wrong in a trace, and where in the repository; nothing is changed.
@@ -33,7 +49,8 @@ def diagnose(
         root: the agent's repository; None: this folder's, else the one the trace was recorded in.
             Without any the findings carry no source.
         expectation: the right behaviour in words; None: what the trace's label says.
-        model: `provider:model`; None: the setting, and without one the detectors alone.
+        model: `provider:model`, or how it is used; None: the setting, and without one the
+            detectors alone.
         failed: that the trace failed; also known from its label, its status or an expectation.
             Only then is a most probable cause named where nothing is proven.
 
@@ -49,7 +66,8 @@ def diagnose(
     label = traces.label_of(workspace, trace.trace_id)
     expected = expectation or (label.expectation if label else None)
     options = workspace.settings.values.detectors
-    connected = connect_model(workspace, model)
+    use = model if isinstance(model, ModelUse) else ModelUse(model)
+    connected = connect_model(workspace, use.spec, budget_usd=use.budget_usd)
     if connected is None:
         found = _by_detectors(workspace, trace, label, failed or bool(expectation))
         if expected:
@@ -63,7 +81,9 @@ def diagnose(
             model=connected,
             root=folder,
             expectation=expected,
-            cache=workspace.home / "cache",
+            cache=None if use.is_fresh else workspace.home / "cache",
+            alike=alike(_by_detectors(workspace, trace, label, failed=True), trace, folder),
+            foretell=use.foretell,
         )
         found = analyse(task)
     return replace(
@@ -71,6 +91,14 @@ def diagnose(
         findings=_located(found.findings, trace, folder),
         capabilities=capabilities_of(trace),
     )
+
+
+def alike(found: Diagnosis, trace: Trace, folder: Path | None) -> tuple[str, ...]:
+    """What the trace shares with those that failed alike; empty when nothing is likely."""
+    best = _located(found.findings[:1], trace, folder)
+    if not best or best[0].likelihood is Likelihood.POSSIBLE:
+        return ()
+    return fingerprint(trace, best[0])
 
 
 def by_detectors(

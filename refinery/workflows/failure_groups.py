@@ -1,16 +1,14 @@
 """Failures of many traces grouped into issues: one kind of fault, one owner, its count.
 
-Traces belong together when their best findings have one category and one owner: the place in the
-source when it is known, else the name of the run that caused it; for exceptions the error's type
-and its message without numbers, quoted values and identifiers count as well. The detectors do the
-reading, so the cost of a group does not grow with a model's price.
+Traces belong together when their best findings have one fingerprint (`agents/fingerprint`). The
+detectors do the reading, so the cost of a group does not grow with a model's price.
 """
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from refinery.agents.fingerprint import fingerprint, owner
 from refinery.model.codec import encode
 from refinery.model.failure import Diagnosis, Finding, Likelihood, SourceLocation
 from refinery.model.trace import Json, Trace
@@ -22,10 +20,6 @@ MAX_TRACES = 1_000
 """Most failing traces of one call; newest first."""
 UNKNOWN = "unknown"
 """Category of traces in which nothing was found."""
-_VARIABLE = re.compile(
-    r"0x[0-9a-fA-F]+|\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"
-    r"|'[^'\n]{0,200}'|\"[^\"\n]{0,200}\"|\d+"
-)
 _ORDER = (Likelihood.CERTAIN, Likelihood.LIKELY, Likelihood.POSSIBLE)
 
 
@@ -122,11 +116,7 @@ def grouped(found: Iterable[tuple[Trace, Diagnosis]]) -> list[FailureGroup]:
 def _key(trace: Trace, best: Finding | None) -> tuple[str, ...]:
     if best is None:
         return (UNKNOWN,)
-    place = f"{best.source.file}:{best.source.node}" if best.source else _owner(trace, best)
-    cause = trace.run(best.cause_run_id)
-    error = cause.error if cause and best.category == "exception" else None
-    said = (error.type, _VARIABLE.sub("_", error.message[:500])) if error else ()
-    return (best.category, place, *said)
+    return fingerprint(trace, best)
 
 
 def _group(traces: list[tuple[Trace, Finding | None]]) -> FailureGroup:
@@ -134,7 +124,7 @@ def _group(traces: list[tuple[Trace, Finding | None]]) -> FailureGroup:
     trace, best = max(newest, key=lambda pair: _confidence(pair[1]))
     return FailureGroup(
         category=best.category if best else UNKNOWN,
-        owner=_owner(trace, best) if best else "",
+        owner=owner(trace, best) if best else "",
         title=best.title if best else "Nothing deterministic was found",
         likelihood=best.likelihood if best else None,
         source=best.source if best else None,
@@ -143,11 +133,6 @@ def _group(traces: list[tuple[Trace, Finding | None]]) -> FailureGroup:
             Member(one.trace_id, _start(one), _confidence(finding)) for one, finding in newest
         ),
     )
-
-
-def _owner(trace: Trace, best: Finding) -> str:
-    run = trace.run(best.cause_run_id)
-    return (run.name if run else None) or best.cause_run_id
 
 
 def _start(trace: Trace) -> int | None:

@@ -129,14 +129,15 @@ def open_graph(
     model, run_hooks = asked
     folder = state_folder(repository.root)
     load_trace = _loader(workspace)
+    connected = connect_model(workspace, model)
     parts = nodes.Parts(
         load_trace=load_trace,
         repository=repository,
         home=folder,
         settings=workspace.settings,
         open_library=partial(open_library, workspace),
-        model=connect_model(workspace, model),
-        judge=expectations.judge_of(workspace, model),
+        model=connected,
+        judge=expectations.judge_of(connected),
         commit=lambda patch, hypothesis, state: changes.commit_change(
             repository,
             patch,

@@ -139,14 +139,16 @@ def open_library(workspace: Workspace) -> "Library":
 
 
 def connect_model(
-    workspace: Workspace, spec: str | None = None, *, temperature: float | None = None
+    workspace: Workspace, spec: str | None = None, *, budget_usd: float | None = None
 ) -> "Model | None":
     """Connect to the model of the analysis; None when none is named anywhere.
+
+    One command connects once: everything it asks the model for counts against one budget.
 
     Args:
         workspace: settings and the folder of the call log.
         spec: `provider:model`; None: the one of the settings.
-        temperature: None: the vendor's default.
+        budget_usd: most it may cost; None: the setting.
 
     Raises:
         InputError: the spec cannot be read.
@@ -164,8 +166,7 @@ def connect_model(
             spec=chosen,
             base_url=values.model_base_url,
             api_key=key.get_secret_value() if key else None,
-            budget_usd=values.budget_usd,
+            budget_usd=values.budget_usd if budget_usd is None else budget_usd,
             log=workspace.home / "model-calls.jsonl",
-            temperature=temperature,
         )
     )

@@ -196,11 +196,11 @@ def run(
     from refinery.codebase.repository import Repository
     from refinery.workflows import check_export, check_suite
     from refinery.workflows.checks import judge_of
-    from refinery.workflows.wiring import open_workspace
+    from refinery.workflows.wiring import connect_model, open_workspace
 
     workspace = open_workspace(repo, ctx.obj)
     repository = Repository.open(repo or Path.cwd())
-    judge = None if offline else judge_of(workspace)
+    judge = None if offline else judge_of(connect_model(workspace))
     how = check_suite.How(
         is_offline=offline, unsandboxed=unsandboxed, judge=judge, say=output.note
     )

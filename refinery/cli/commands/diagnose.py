@@ -52,6 +52,12 @@ def command(
         str | None,
         typer.Option(metavar="NAME", help="provider:model that analyses; default: no model."),
     ] = None,
+    budget: Annotated[
+        float | None, typer.Option(min=0.0, help="Most USD the analysis by a model may cost.")
+    ] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Use no earlier analysis, and keep none.")
+    ] = False,
     failed: Annotated[
         bool, typer.Option("--failed", help="It failed: name the most probable step as well.")
     ] = False,
@@ -69,8 +75,9 @@ def command(
     With --project or --since instead of a trace: why many failed, grouped by fault and owner,
     with a representative trace of each group.
     """
+    from refinery.agents.forecast import forecast_text
     from refinery.workflows import traces
-    from refinery.workflows.diagnose import diagnose, to_document
+    from refinery.workflows.diagnose import ModelUse, diagnose, to_document
     from refinery.workflows.wiring import open_workspace
 
     workspace = open_workspace(flags=ctx.obj)
@@ -82,8 +89,11 @@ def command(
             "a trace and --project or --since exclude each other", hint="leave one of them out"
         )
     found_trace = traces.resolve(workspace, trace)
+    use = ModelUse(
+        model, budget, no_cache, lambda told: output.note(f"forecast: {forecast_text(told)}")
+    )
     found = diagnose(
-        workspace, found_trace, root=repo, expectation=expect, model=model, failed=failed
+        workspace, found_trace, root=repo, expectation=expect, model=use, failed=failed
     )
     output.emit(to_document(found), json_output, lambda screen: _show(found, found_trace, screen))
     if not found.findings:
@@ -140,9 +150,15 @@ def _show_groups(found: "FailureGroups", screen: "Console") -> None:
 
 def _show(found: "Diagnosis", trace: "Trace", screen: "Console") -> None:
     """Draw the findings, best first, then what the trace cannot answer."""
+    from refinery.agents.forecast import forecast_text
+
     name = (trace.root.name if trace.root else None) or "trace"
     screen.print(f"{output.safe(name)}  {trace.trace_id}", style="bold")
     screen.print(f"engine: {_ENGINES.get(found.engine, found.engine)}" + _model(found))
+    if found.forecast:
+        screen.print(f"forecast: {forecast_text(found.forecast)}")
+    if found.reused_from:
+        screen.print(f"analysis of trace {found.reused_from} reused: same failure")
     if not found.findings:
         screen.print("\nNothing found: the trace holds no evidence of a known kind of failure.")
     for finding in found.findings:
