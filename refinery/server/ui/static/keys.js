@@ -7,6 +7,7 @@
 import { useLayoutEffect, useRef } from "./html.js";
 
 const STORED = "refinery-keys";
+const CHANGED = "refinery:keys-changed";
 /** Sets of keys in the order their components were mounted; later ones win. */
 const active = new Set();
 
@@ -25,6 +26,14 @@ export function activeKeys() {
   return [...active].flatMap((set) => set.current.filter((entry) => entry.label));
 }
 
+/** Call `listener` whenever other keys act, until the function that is returned is called. */
+export function onKeysChanged(listener) {
+  window.addEventListener(CHANGED, listener);
+  return () => window.removeEventListener(CHANGED, listener);
+}
+
+const change = () => window.dispatchEvent(new Event(CHANGED));
+
 /**
  * Let keys act while the component is in view.
  * @param {{key: string, label?: string, run: (event: KeyboardEvent) => void}[]} entries
@@ -36,7 +45,8 @@ export function useKeys(entries) {
   // Before the page is painted: what can be seen can be used.
   useLayoutEffect(() => {
     active.add(held);
-    return () => active.delete(held);
+    change();
+    return () => { active.delete(held); change(); };
   }, []);
 }
 

@@ -1,6 +1,6 @@
 /** The list of keys that act on the page in view, and the switch for single letters. */
 import { html, useEffect, useRef, useState } from "../html.js";
-import { activeKeys, enableKeys, keysEnabled } from "../keys.js";
+import { activeKeys, enableKeys, keysEnabled, onKeysChanged } from "../keys.js";
 import { Icon } from "./icon.js";
 
 const SHOW = "refinery:keyboard-help";
@@ -14,9 +14,12 @@ export function KeyboardHelp() {
   const [keys, setKeys] = useState([]);
   const [on, setOn] = useState(keysEnabled());
   useEffect(() => {
-    const show = () => { setKeys(activeKeys()); dialog.current.showModal(); };
+    const list = () => setKeys(activeKeys());
+    const show = () => { list(); dialog.current.showModal(); };
     window.addEventListener(SHOW, show);
-    return () => window.removeEventListener(SHOW, show);
+    // The page below may still be on its way when the help is opened.
+    const stop = onKeysChanged(() => dialog.current?.open && list());
+    return () => { window.removeEventListener(SHOW, show); stop(); };
   }, []);
   const toggle = (event) => { enableKeys(event.target.checked); setOn(event.target.checked); };
   return html`
