@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from refinery.errors import InputError
+from refinery.errors import ExitCode, InputError
 from refinery.model.failure import Diagnosis
 from refinery.model.trace import Label, Run, RunError, RunKind, RunStatus, Trace
 from refinery.workflows import traces
@@ -152,3 +152,44 @@ def test_hidden_characters_of_a_trace_reach_no_terminal(isolated: Path) -> None:
 
     assert "\x1b" not in called.stdout
     assert "\u202e" not in called.stdout
+
+
+@pytest.mark.slow
+def test_the_command_tells_the_forecast_reuses_a_like_failure_and_keeps_the_budget(
+    isolated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_workspace().store
+    store.write_runs(stale_price().runs)
+    store.write_runs([replace(run, **_other(run)) for run in stale_price().runs])
+    script = answers(*[{"findings": [finding()], "unanswerable": []}] * 2)
+    with ModelServer(script) as server:
+        monkeypatch.setenv("REFINERY_MODEL_BASE_URL", f"{server.url}/v1")
+        monkeypatch.setenv("REFINERY_MODEL_API_KEY", "test")
+        ask = ("--model", "openai:gpt-4o-mini", "--json")
+        refused = call("diagnose", "t", *ask[:2], "--budget", "0.000001")
+        asked = [len(server.requests)]
+        first = call("diagnose", "t", *ask)
+        asked.append(len(server.requests))
+        second = call("diagnose", "other", *ask)
+        asked.append(len(server.requests))
+        fresh = call("diagnose", "other", *ask, "--no-cache")
+        asked.append(len(server.requests))
+        told = call("diagnose", "other", "--model", "openai:gpt-4o-mini").stdout
+
+    assert refused.code == ExitCode.BUDGET
+    assert asked == [0, 1, 1, 2]
+    assert "forecast: 1 call, about " in refused.stderr
+    assert first.json["forecast"]["usd_least"] > 0
+    assert (second.json["reused_from"], second.json["forecast"]) == ("t", None)
+    assert second.json["findings"][0]["cause_run_id"] == "other/1"
+    assert fresh.json["reused_from"] is None
+    assert "analysis of trace t reused: same failure" in told
+
+
+def _other(run: Run) -> dict[str, Any]:
+    """Ids of a run in another trace of the same agent."""
+    return {
+        "run_id": run.run_id.replace("t", "other", 1),
+        "trace_id": "other",
+        "parent_id": run.parent_id and "other",
+    }
