@@ -16,6 +16,7 @@ from refinery.codebase.patches import build
 from refinery.codebase.repository import Repository
 from refinery.model.patch import FileChange
 from tests.kits.repositories import git, make_repository, write_files
+from tests.kits.timing import until
 
 pytestmark = pytest.mark.slow
 
@@ -147,13 +148,14 @@ def test_git_that_outlives_its_starter_is_waited_for(
     real = shutil.which("git")
     # Between fork and exec git has another name; a long such moment:
     wait = f"""exec /bin/sh -c 'sleep 0.7; exec "$0" "$@"' {real} "$@\""""
-    slow.write_text(f'#!/bin/sh\n[ "$1" = update-ref ] && {wait}\nexec {real} "$@"\n')
+    begun = tmp_path / "begun"
+    slow.write_text(
+        f'#!/bin/sh\n[ "$1" = update-ref ] && : > {begun} && {wait}\nexec {real} "$@"\n'
+    )
     slow.chmod(0o755)
     monkeypatch.setenv("PATH", f"{slow.parent}{os.pathsep}{os.environ['PATH']}")
     child = start_apply(folder, 1, journal)
-    while not list(journal.glob("apply-*/entry.json")):
-        time.sleep(0.001)
-    time.sleep(0.1)  # the ref update has been started and sleeps
+    until(begun.exists)  # the ref update has been started and sleeps
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
 
