@@ -19,7 +19,7 @@ import time
 def find_flights(city):
     found = []
     for number in range(12):
-        time.sleep(0.004)
+        time.sleep(0.012)
         found.append(f"{city} {number}")
     return found
 
@@ -33,7 +33,7 @@ def book(flight):
 def trip(city):
     return book(find_flights(city)[0])
 """
-FAST = SLOW.replace("        time.sleep(0.004)\n", "")
+FAST = SLOW.replace("        time.sleep(0.012)\n", "")
 WRONG = FAST.replace('f"{city} {number}"', 'f"{number}"')
 USE = "from shop import trip\nfor n in range(12):\n    trip(f'city {n}')\n"
 TEST = """from shop import find_flights
@@ -47,7 +47,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "project"
     make_repository(folder, {"shop.py": SLOW, "use.py": USE, "test_shop.py": TEST})
     (folder / "refinery.toml").write_text(
-        "[performance.limits.tool]\nmax_duration_ms = 20\nmin_success_rate = 0.9\n"
+        "[performance.limits.tool]\nmax_duration_ms = 60\nmin_success_rate = 0.9\n"
     )
     monkeypatch.chdir(folder)
     monkeypatch.setenv("REFINERY_HOME", str(tmp_path / "home"))
@@ -82,7 +82,7 @@ def test_a_slow_tool_is_found_queued_mended_and_leaves_the_queue(
     assert (violation["layer"], violation["name"]) == ("tool", "find_flights")
     (breach,) = violation["breaches"]
     assert breach["limit"] == "max_duration_ms"
-    assert breach["observed"] > 45
+    assert breach["observed"] > 140
     assert (breach["beyond"], breach["runs"], breach["is_shown"]) == (12, 12, True)
     assert "it waits" in violation["recommendation"]
     assert found["tests"]["ending"] == "passed"
@@ -113,7 +113,7 @@ def test_a_slow_tool_is_found_queued_mended_and_leaves_the_queue(
     assert found["violations"] == []
     (left,) = found["left"]
     assert (left["state"], left["outcome"]["finding"]) == ("done", "faster")
-    assert left["outcome"]["before"]["p50_ms"] > 45 > left["outcome"]["after"]["p50_ms"]
+    assert left["outcome"]["before"]["p50_ms"] > 140 > left["outcome"]["after"]["p50_ms"]
     assert left["outcome"]["ratio_interval"][1] < 0.5
     emptied = call("perf", "queue", "--json")
     assert (emptied.code, emptied.json["items"]) == (5, [])
