@@ -197,7 +197,7 @@ def prove(parts: Parts, state: FixState) -> FixState:
         settings=parts.settings,
         load_trace=parts.load_trace,
         say=parts.say,
-        state=state,
+        state=_left(parts, state),
         categories=tuple(dict.fromkeys(f.category for f in found.findings)),
         review=lambda patch: _review(parts, state, patch),
         judge=parts.judge,
@@ -211,6 +211,15 @@ def prove(parts: Parts, state: FixState) -> FixState:
         "exchanges": [encode(item) for item in tried.exchanges_of(chosen)] if chosen else [],
     }
     return {**proven, "proof_seal": seal(proof_of({**state, **proven}))}
+
+
+def _left(parts: Parts, state: FixState) -> FixState:
+    """The state with what the analysis has left of the budget."""
+    budget = state.get("budget_usd")
+    spent = parts.model.spent.cost_usd if parts.model else None
+    if budget is None or not spent:
+        return state
+    return {**state, "budget_usd": max(0.0, budget - spent)}
 
 
 def approve(parts: Parts, state: FixState) -> FixState:

@@ -1,7 +1,7 @@
 """From a failing trace to an approved commit: runs the pipeline and stops for the approval."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -68,7 +68,7 @@ def fix(
     state = initial_state(workspace, request, repository, say)
     began(state["session_id"])
     say(f"session {state['session_id']}; resume with: refinery fix --resume {state['session_id']}")
-    asked = (request.model, request.run_hooks)
+    asked = Asked(request.model, state.get("budget_usd"), request.run_hooks)
     with open_graph(workspace, repository, asked, say) as graph:
         config = {"configurable": {"thread_id": state["session_id"]}}
         graph.invoke(state, config)
@@ -104,7 +104,7 @@ def resume(
     state = saved_state(workspace, session_id)
     opened = Repository.open(repository or Path.cwd())
     require_own_request(state, opened)
-    with open_graph(workspace, opened, (state.get("model"), run_hooks), say) as graph:
+    with open_graph(workspace, opened, asked_in(state, run_hooks=run_hooks), say) as graph:
         config = {"configurable": {"thread_id": session_id}}
         waiting = graph.get_state(config).next
         if waiting and waiting != ("approve",):
@@ -116,9 +116,26 @@ def resume(
     return outcome
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a session was asked to use."""
+
+    model: str | None
+    """`provider:model`; None: the setting."""
+    budget_usd: float | None
+    """Most the models may cost; None: the setting."""
+    run_hooks: bool = False
+    """Whether the repository's own commit hooks run, on a copy."""
+
+
+def asked_in(state: Mapping[str, Any], *, run_hooks: bool = False) -> Asked:
+    """What a saved session was asked to use."""
+    return Asked(state.get("model"), state.get("budget_usd"), run_hooks)
+
+
 @contextmanager
 def open_graph(
-    workspace: Workspace, repository: Repository, asked: tuple[str | None, bool], say: Say
+    workspace: Workspace, repository: Repository, asked: Asked, say: Say
 ) -> Iterator[Any]:
     """The pipeline over real parts, for a model and with or without the commit hooks."""
     from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -126,10 +143,9 @@ def open_graph(
 
     from refinery.agents import nodes, pipeline
 
-    model, run_hooks = asked
     folder = state_folder(repository.root)
     load_trace = _loader(workspace)
-    connected = connect_model(workspace, model)
+    connected = connect_model(workspace, asked.model, budget_usd=asked.budget_usd)
     parts = nodes.Parts(
         load_trace=load_trace,
         repository=repository,
@@ -146,7 +162,7 @@ def open_graph(
             body=hypothesis.rationale,
             home=folder,
             branch=state.get("branch"),
-            run_hooks=run_hooks,
+            run_hooks=asked.run_hooks,
             receipt=lambda change, text: receipts.pack(
                 receipts.make(
                     receipts.Occasion(change.change_id, change.title, change.created_ns, text),

@@ -80,7 +80,7 @@ def edit(
     trace = workspace.store.get_trace(state["trace_id"])
     if trace is None:
         raise NotFoundError(f"trace {state['trace_id']} is gone", hint="import it again")
-    with fix.open_graph(workspace, opened, (state.get("model"), False), say) as graph:
+    with fix.open_graph(workspace, opened, fix.asked_in(state), say) as graph:
         config = {"configurable": {"thread_id": session_id}}
         before = graph.get_state(config)
         if before.next != ("approve",):

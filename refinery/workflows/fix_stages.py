@@ -47,7 +47,7 @@ def propose(place: Place, request: FixRequest, say: Say) -> FixOutcome:
     workspace = place.workspace
     repository = Repository.open(repositories.choose(request.repository, request.trace))
     state = initial_state(workspace, request, repository, say)
-    with fix.open_graph(workspace, repository, (request.model, False), say) as graph:
+    with fix.open_graph(workspace, repository, fix.asked_in(state), say) as graph:
         config = {"configurable": {"thread_id": state["session_id"]}}
         graph.invoke(state, config, interrupt_before=["prove"])
         return outcome_of(graph.get_state(config).values)
@@ -81,7 +81,7 @@ def prove(place: Place, session_id: str, hypothesis_id: str, say: Say) -> FixOut
     state = fix.saved_state(workspace, session_id)
     repository = _opened(place)
     fix.require_own_request(state, repository)
-    with fix.open_graph(workspace, repository, (state.get("model"), False), say) as graph:
+    with fix.open_graph(workspace, repository, fix.asked_in(state), say) as graph:
         config = {"configurable": {"thread_id": session_id}}
         # The drafts are made again: those of an earlier choice were put aside.
         hypotheses = state.get("hypotheses") or []
@@ -109,7 +109,7 @@ def decide(place: Place, session_id: str, decision: Decision, say: Say) -> FixOu
     state = fix.saved_state(workspace, session_id)
     repository = _opened(place)
     fix.require_own_request(state, repository)
-    with fix.open_graph(workspace, repository, (state.get("model"), False), say) as graph:
+    with fix.open_graph(workspace, repository, fix.asked_in(state), say) as graph:
         config = {"configurable": {"thread_id": session_id}}
         if graph.get_state(config).next == ("commit",):  # a process died on the way
             _ask_again(graph, config)

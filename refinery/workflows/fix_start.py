@@ -80,7 +80,7 @@ def initial_state(
         "branch": request.branch,
         "repeats": request.repeats or values.replay.repeats,
         "max_runs": request.max_runs or MAX_RUNS,
-        "budget_usd": request.budget_usd or values.budget_usd,
+        "budget_usd": values.budget_usd if request.budget_usd is None else request.budget_usd,
         "seed": secrets.randbits(48),
         "unsandboxed": request.unsandboxed,
         "model": request.model or values.model,

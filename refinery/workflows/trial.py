@@ -156,7 +156,8 @@ def _request(
     )
     agent = configured.agent
     if agent.upstream is not None:
-        metered = Metered(agent.upstream, asked.budget_usd or values.budget_usd)
+        most = values.budget_usd if asked.budget_usd is None else asked.budget_usd
+        metered = Metered(agent.upstream, most)
         agent = replace(agent, upstream=metered)
     failing, passing = _cases(workspace, asked)
     max_runs = asked.max_runs or MAX_RUNS

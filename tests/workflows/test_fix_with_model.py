@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from refinery.errors import BudgetError
 from refinery.model.verdict import Verdict
 from refinery.workflows.fix import Decision, fix
 from refinery.workflows.fix_outcome import FixOutcome, to_document
@@ -123,3 +124,15 @@ def test_the_agent_s_own_endpoint_is_not_asked_for_the_analysis(
 
     asked = server.requests[before:]
     assert all(request.model == "scripted" for request in asked)
+
+
+@pytest.mark.parametrize("budget_usd", [0.0, 0.000001])
+def test_the_budget_of_a_fix_holds_for_the_analysis_too(
+    analysed: tuple[Shop, str, ModelServer], budget_usd: float
+) -> None:
+    shop, spec, analysis = analysed
+
+    with pytest.raises(BudgetError):
+        fix(shop.workspace, shop.request(model=spec, budget_usd=budget_usd), approve, quiet)
+
+    assert analysis.requests == []

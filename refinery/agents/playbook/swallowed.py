@@ -43,7 +43,8 @@ def _told(source: str, path: str, function: Function) -> Edit | None:
         indent = head[: len(head) - len(head.lstrip())]
         name = handler.name or "error"
         kind = ast.unparse(handler.type) if handler.type else "Exception"
-        inner = ending[: len(ending) - len(ending.lstrip())]
+        is_on_one_line = last.lineno == handler.lineno
+        inner = f"{indent}    " if is_on_one_line else ending[: len(ending) - len(ending.lstrip())]
         between = lines[handler.lineno : last.lineno - 1]
         new = [
             f"{indent}except {kind} as {name}:",

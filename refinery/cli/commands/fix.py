@@ -61,7 +61,7 @@ def command(
         int | None, typer.Option(min=8, max=10_000, help="Most replays of one patch's trial.")
     ] = None,
     budget: Annotated[
-        float | None, typer.Option(min=0.0, help="Most USD the agent's own model may cost.")
+        float | None, typer.Option(min=0.0, help="Most USD analysis and replays may cost.")
     ] = None,
     resume: Annotated[str | None, typer.Option(help="Go on with a session.")] = None,
     unsandboxed: Annotated[
