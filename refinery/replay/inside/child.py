@@ -9,6 +9,7 @@ threads when imported cannot be forked safely; its cases then import it anew, on
 """
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,12 +104,30 @@ def _prepare(job: dict[str, Any]) -> Process:
     models.install()
     process = Process(job, redirect, stand_ins, models, clock)
     try:
-        process.target = entry.load_target(job["target"])
+        with _nothing_collected():
+            process.target = entry.load_target(job["target"])
     except entry.TargetError as error:
         process.error = f"{error}{_place_of(error.__cause__, code)}"
         if redirect.refused:
             process.error += f"; refused connections: {', '.join(redirect.refused)}"
     return process
+
+
+@contextlib.contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """No search for garbage in a block of imports, and none later in what they made.
+
+    Imports leave next to no garbage, and looking for it takes a sixth of their time; a fork that
+    looks through what it shares with its parent copies every page of it.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
 
 
 def _place_of(error: BaseException | None, code: Path) -> str:
