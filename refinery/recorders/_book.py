@@ -132,7 +132,8 @@ class Book:
         if parent is None:
             place = Place(run_id, None, time.time_ns(), time.monotonic_ns())
             place.source = source
-            entry = self._entry_of(place)
+            is_plain = self._has_begun and self.scope is None and self._sampled >= 1
+            entry = command_line() if is_plain else self._entry_of(place)
         else:
             place = Place(run_id, parent, 0, time.monotonic_ns())
         run = View(place, parent_id, fields)

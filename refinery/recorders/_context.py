@@ -40,9 +40,8 @@ current = _current.get
 _model_call: "ContextVar[tuple[Book, str] | None]" = ContextVar("refinery_model", default=None)
 
 
-def enter_with(inside: Inside) -> Mark:
-    """The same as `enter` for one who knows already what the run is inside of."""
-    return _current.set(inside)
+enter_with = _current.set
+"""The same as `enter` for one who knows already what the run is inside of."""
 
 
 def enter(run_id: str, book: "Book | None" = None, *, is_reported: bool = False) -> Mark:

@@ -2,10 +2,10 @@
 
 Times are read at every run. Memory and I/O come from files of `/proc`; a reading costs 12 µs,
 100 µs when the processor's caches are cold, and lets other threads in. So runs last, in sum, at
-least `PER_READING` times as long as readings take: runs of 0.1 s and more all have one at their
-beginning and one at their end, of shorter ones as many as that pays for, the process's first run
-among them. A run that began when the latest reading on its thread was older than `FRESH_NS` says
-nothing of what has changed, rather than something untrue.
+least `PER_READING` times as long as readings take: runs of a few tenths of a second have one at
+their beginning and one at their end, of shorter ones as many as that pays for, the first run of
+the process among them. A run that began when the latest reading on its thread was older than
+`FRESH_NS` says nothing of what has changed, rather than something untrue.
 
 - `wall_ms`: from the beginning to the end.
 - `cpu_ms`: time the processor worked for this thread (`time.thread_time`). Of a coroutine or a
@@ -24,14 +24,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-PER_READING = 500
+PER_READING = 1_000
 """Runs last, in sum, at least so many times as long as the readings taken for them; chosen by us:
-an operation of 10 ms is to cost 1 % in all at most, so of readings 0.2 %."""
+an operation of 10 ms is to cost 1 % in all at most, so of readings 0.1 %."""
 PAUSE_NS = 10_000_000
 """Shortest time between two readings for the beginnings of runs on one thread, and the oldest
 reading told as a run's memory."""
 LONG_NS = 1_000_000
-"""A run longer than this has memory and I/O read at its end when that is paid for."""
+"""A run longer than this, whose beginning another reading stands for, has one at its end when
+that is paid for."""
 FRESH_NS = 1_000_000
 """Oldest reading that stands for the beginning of a run."""
 _DEAREST_NS = 200_000
@@ -142,7 +143,7 @@ class Meter:
         purse = _purse
         left_ns = purse.left_ns + wall_ns // PER_READING
         purse.left_ns = left_ns = left_ns if left_ns < _SAVED_NS else _SAVED_NS
-        is_due = self._is_paid or (left_ns > 0 and wall_ns > LONG_NS)
+        is_due = self._is_paid or (self._rss is not None and left_ns > 0 and wall_ns > LONG_NS)
         if is_due or now <= purse.told_until_ns:
             self._look_again(now, is_due)
 
