@@ -12,7 +12,7 @@ from refinery.replay.wire import ModelReply, ModelRequest
 from tests.fakes.model_server import ModelServer, StatusError
 from tests.llm.test_router import ANTHROPIC, OPENAI, Vendor, always, ask
 
-LIMITS = Limits(timeout_s=5, output_tokens=100)
+LIMITS = Limits(timeout_s=60, output_tokens=100)
 
 
 @pytest.fixture

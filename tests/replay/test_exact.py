@@ -256,8 +256,8 @@ def test_every_misbehaviour_has_a_clear_verdict_of_its_own(
     workspace: Workspace, project: Path
 ) -> None:
     wanted = {
-        "hang": ("timeout", "longer than 3"),
-        "fork": ("error|timeout", "BlockingIOError|longer than 3|process ended"),
+        "hang": ("timeout", "longer than 6"),
+        "fork": ("error|timeout", "BlockingIOError|longer than 6|process ended"),
         "eat": ("error", "MemoryError"),
         "write": ("error", "OSError|PermissionError"),
         "connect": ("unanswered", "198.51.100.7 was not reached"),
@@ -267,7 +267,7 @@ def test_every_misbehaviour_has_a_clear_verdict_of_its_own(
     assert found.entry is not None
     tapes = tuple(replace(found, entry=replace(found.entry, argument=what)) for what in wanted)
     configured = configure(workspace.settings, project, live_requests=0)
-    agent = replace(configured.agent, timeout_s=3.0)
+    agent = replace(configured.agent, timeout_s=6.0)
 
     done = replay(Batch(agent, Code(found.entry.commit or ""), tapes))
 

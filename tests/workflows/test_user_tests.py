@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
 def judged(folder: Path, command: str, branch: str | None = None) -> tuple[FixOutcome, list[str]]:
     """Approve, commit and judge a change, as `refinery fix` does."""
     said: list[str] = []
-    tests = UserTests(command, said.append, timeout_s=20)
+    tests = UserTests(command, said.append, timeout_s=120)
     none = Diagnosis("t", (), ())
     before = FixOutcome("session", "t", folder, none, (), (), None, None)
     assert tests.asking(lambda _: Decision("yes", "ada"))(before).answer == "yes"
@@ -123,7 +123,7 @@ def encoded(change: Change) -> dict[str, object]:
 def test_a_run_is_ended_after_its_time(tmp_path: Path) -> None:
     started = time.monotonic()
 
-    found = run(["sh", "-c", "echo begun; sleep 60 & wait"], tmp_path, timeout_s=0.3)
+    found = run(["sh", "-c", "echo begun; sleep 60 & wait"], tmp_path, timeout_s=2.0)
 
     assert (found.ending, found.exit_code, found.output) == (Ending.TIMED_OUT, None, "begun\n")
     assert time.monotonic() - started < 40
