@@ -1,5 +1,6 @@
 """The help pages as they should be; `python -m tests.cli.help_pages` writes them anew."""
 
+import functools
 import importlib.util
 import json
 from pathlib import Path
@@ -12,12 +13,14 @@ ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden"
 
 
+@functools.cache
 def pages() -> dict[str, tuple[str, ...]]:
     """Arguments that print each help page, by the name of its file."""
     found = {name.replace(" ", "-"): tuple(name.split(" ")) for name, _ in hooks().commands()}
     return {"refinery": (), **found}
 
 
+@functools.cache
 def hooks() -> ModuleType:
     """The module of the documentation that knows all commands."""
     spec = importlib.util.spec_from_file_location("docs_hooks", ROOT / "docs" / "hooks.py")
