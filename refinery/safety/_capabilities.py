@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from refinery.safety._capability_words import (
     CALLERS,
+    HARMLESS,
     MUTATORS,
     PURE_BUILTINS,
     PURE_METHODS,
@@ -93,8 +94,7 @@ class _Reader(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         name = self._callee(node.func, len(node.args))
-        risky = self._is_risky(name, node.func)
-        if risky:
+        if self._is_risky(name, node.func) and not self._is_harmless(name, node):
             given = ", ".join(
                 self._spelled(a) for a in (*node.args, *(k.value for k in node.keywords))
             )
@@ -150,6 +150,14 @@ class _Reader(ast.NodeVisitor):
         root = name.partition(".")[0].partition("(")[0]
         is_method = isinstance(func, ast.Attribute) and last in RISKY_METHODS and bool(name)
         return root in RISKY_ROOTS or is_method or name == "a value"
+
+    def _is_harmless(self, name: str, node: ast.Call) -> bool:
+        """Whether what is called is what was imported under its name, and given no function."""
+        root = node.func.value if isinstance(node.func, ast.Attribute) else node.func
+        if not isinstance(root, ast.Name) or name not in HARMLESS or node.keywords:
+            return False
+        is_bound_anew = self._is_local(root.id) or root.id in self.values
+        return root.id in self.imported and not is_bound_anew
 
     def _spelled(self, node: ast.expr) -> str:
         """An argument's source with what its names were assigned, one level deep."""

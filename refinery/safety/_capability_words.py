@@ -40,6 +40,9 @@ RISKY_METHODS = _words("""
     format format_map invoke_shell exec_command
 """)
 """Methods that do the same whatever they are called on."""
+HARMLESS = frozenset({"json.loads"})
+"""Calls of imported functions with such a name that do nothing but make plain values of a text, as
+long as no keyword gives them a function to call."""
 RISKY_KEYWORDS = _words("""
     shell verify trust_remote_code check_hostname base_url api_base openai_api_base endpoint
     endpoint_url api_key proxy proxies headers callbacks autoescape safe_mode env executable

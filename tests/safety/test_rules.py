@@ -157,3 +157,36 @@ def test_plain_code_and_prose_hold_no_secrets() -> None:
         assert outcomes("secrets", path.name, "", path.read_text()) == set(), path
     sha = "9d2a58c1f3b7e6042d8c91a5e3f7b60c4d2e8a19"
     assert outcomes("secrets", "a.md", "", f"Since commit {sha} prices are in euros.\n") == set()
+
+
+_ASKS = "import json\n\n\ndef ask(client, text):\n    return json.loads(client.create(text))\n"
+
+
+def test_an_argument_of_a_call_whose_answer_is_parsed_is_no_new_capability() -> None:
+    after = _ASKS.replace("create(text)", "create(text, max_tokens=400)")
+
+    assert outcomes("capability_growth", "a.py", _ASKS, after) == set()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("create(text)", "create(text), object_hook=client.run"),
+        ("create(text)", "create(open(text))"),
+        ("import json\n", "import pickle as json\n"),
+        ("import json\n", "import json\n\njson = __import__('pickle')\n"),
+        ("def ask(client, text)", "def ask(client, text, json=client)"),
+    ],
+    ids=["hook", "file", "alias", "bound anew", "parameter"],
+)
+def test_what_only_looks_like_parsing_json_is_held(before: str, after: str) -> None:
+    changed = _ASKS.replace(before, after)
+
+    assert str(Outcome.HOLD) in outcomes("capability_growth", "a.py", _ASKS, changed)
+
+
+def test_parsing_with_something_else_of_that_name_stays_argument_for_argument() -> None:
+    asks = _ASKS.replace("import json\n", "import pickle as json\n")
+    after = asks.replace("create(text)", "create(text, max_tokens=400)")
+
+    assert str(Outcome.HOLD) in outcomes("capability_growth", "a.py", asks, after)
