@@ -3,7 +3,8 @@
 The host's thread pays for `put` alone: a lock, two counters and a queue that never blocks. The
 writer packs what waits into one block and writes it by one call (see `spool_file`). Whatever was
 written has reached the operating system, so it outlives the process (not a power cut). At exit
-the queue is flushed for at most `EXIT_S` seconds.
+the queue is flushed for as long as blocks are written: a sink that writes none for `EXIT_S`
+seconds is given up.
 """
 
 import atexit
@@ -35,7 +36,12 @@ BATCH = 500
 BLOCK_BYTES = 4 << 20
 """Size (estimated) at which a block takes no further record."""
 EXIT_S = 0.55
-"""Longest wait for the writer at exit; promised is a delay below one second in all."""
+"""Longest wait at exit for a writer that writes nothing; promised is that a dead sink delays the
+exit by less than a second in all."""
+EXIT_MOST_S = 5.0
+"""Longest wait at exit for one that does; chosen by us, a full queue takes about 1 s."""
+HALT_S = 0.25
+"""Longest wait at exit until a writer that was given up comes to rest."""
 FLUSH_S = 0.9
 """Longest wait for the writer when the host asks to flush."""
 GATHER_S = 0.1
@@ -146,10 +152,18 @@ class SpoolSink:
         self._rouse()
         return done.wait(timeout_s)
 
-    def close(self, timeout_s: float = EXIT_S) -> None:
-        """Flush, then tell on stderr in one line each what was lost and what left out."""
-        flushed = self.flush(timeout_s)
-        lost = self.dropped + (0 if flushed else max(1, len(self._queue) - 1))
+    def close(self, patience_s: float = EXIT_S) -> bool:
+        """Flush, then tell on stderr in one line each what was lost and what left out.
+
+        Args:
+            patience_s: how long to wait while nothing is written.
+
+        Returns:
+            Whether all that waited has been taken.
+        """
+        flushed = self._drain(patience_s)
+        waiting = sum(isinstance(item, Record) for item in list(self._queue))
+        lost = self.dropped + (0 if flushed else max(1, waiting))
         told = []
         if lost:
             why = self.reason or ("queue full" if flushed else "the disk is too slow")
@@ -162,6 +176,32 @@ class SpoolSink:
                 sys.stderr.write("".join(told))
         self.dropped, self.reason = 0, ""
         self.left_out = self.left_out_failed = 0
+        return flushed
+
+    def _drain(self, patience_s: float) -> bool:
+        """Wait for the writer while it gets on; False when it does not, or for too long."""
+        until = time.monotonic() + EXIT_MOST_S
+        written, is_empty = self._blocks, self.flush(patience_s)
+        while not is_empty and self._blocks != written and time.monotonic() < until:
+            written, is_empty = self._blocks, self.flush(patience_s)
+        return is_empty
+
+    def halt(self) -> None:
+        """Have the writer rest for good: the interpreter is about to end.
+
+        A thread that is inside RE2 by then would abort the whole process when it comes back.
+        """
+        self._is_halted = True
+        thread = self._thread
+        if thread is not None and thread.is_alive():
+            self._awaited.set()
+            self._wake.set()
+            self._rests.wait(HALT_S)
+
+    def _rest_if_halted(self) -> None:
+        while self._is_halted:
+            self._rests.set()
+            time.sleep(3600)
 
     def _reset(self) -> None:
         """Begin anew, with nothing queued; also what a forked child does."""
@@ -176,6 +216,10 @@ class SpoolSink:
         self._file: int | None = None
         self._file_bytes = 0
         self._retry_at = 0.0
+        self._blocks = 0
+        """Blocks that were written, or could not be."""
+        self._is_halted = False
+        self._rests = threading.Event()
         self.dropped, self.reason = 0, ""
         self.left_out = self.left_out_failed = 0
 
@@ -212,10 +256,11 @@ class SpoolSink:
     def _write_forever(self) -> None:
         while True:
             try:
+                self._rest_if_halted()
                 self._wake.wait()
                 self._wake.clear()
                 until = time.monotonic() + ALERT_S
-                while time.monotonic() < until:
+                while time.monotonic() < until and not self._is_halted:
                     if len(self._queue) < BATCH:
                         self._awaited.wait(GATHER_S)
                         self._awaited.clear()
@@ -246,6 +291,7 @@ class SpoolSink:
         try:
             self._write(records)
         finally:
+            self._blocks += 1
             with self._lock:
                 self._waiting_bytes -= freed
             for waiter in waiters:
@@ -255,6 +301,7 @@ class SpoolSink:
         shared: dict[str, bytes] | None = {} if self._format.head_bytes else None
         lines, told = [], []
         for record in records:
+            self._rest_if_halted()
             try:
                 lines.append(record.line(shared))
             except BaseException as error:  # noqa: BLE001  # a hostile value costs its own run only
@@ -336,7 +383,7 @@ def _enroll(sink: SpoolSink) -> None:
     _SINKS.add(sink)
     if not _hooked.is_set():
         _hooked.set()
-        atexit.register(close_all)
+        atexit.register(_at_exit)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=_after_fork)
 
@@ -356,11 +403,25 @@ def flush_all(timeout_s: float = FLUSH_S) -> None:
         sink.flush(max(0.0, until - time.monotonic()))
 
 
-def close_all() -> None:
-    """Close every sink of this process, all within `EXIT_S`."""
-    until = time.monotonic() + EXIT_S
+def close_all() -> bool:
+    """Close every sink of this process; those that write nothing within `EXIT_S` in all.
+
+    Returns:
+        Whether all that waited has been taken.
+    """
+    patience_s, are_flushed = EXIT_S, True
     for sink in list(_SINKS):
-        sink.close(max(0.0, until - time.monotonic()))
+        began = time.monotonic()
+        if not sink.close(patience_s):
+            are_flushed = False
+            patience_s = max(0.0, patience_s - (time.monotonic() - began))
+    return are_flushed
+
+
+def _at_exit() -> None:
+    if not close_all():
+        for sink in list(_SINKS):
+            sink.halt()
 
 
 def _after_fork() -> None:
@@ -373,4 +434,4 @@ def _flush_with_multiprocessing() -> None:
     util = sys.modules.get("multiprocessing.util")
     process = sys.modules.get("multiprocessing.process")
     if util and process and process.parent_process() is not None:
-        util.Finalize(None, close_all, exitpriority=10)
+        util.Finalize(None, _at_exit, exitpriority=10)

@@ -322,3 +322,42 @@ going = False
     assert done.returncode == 0, done.stderr
     children = [line for line in lines(tmp_path) if line["key"].startswith("child-")]
     assert len(children) == 100
+
+
+def test_a_slow_disk_is_waited_for_while_it_writes(tmp_path: Path) -> None:
+    finished = run_program(
+        HEAD
+        + f"""
+write = os.write
+def slowly(*given):
+    time.sleep(0.3)
+    return write(*given)
+os.write = slowly
+s = SpoolSink(pathlib.Path({str(tmp_path)!r}))
+for number in range(2_500): s.put(Note(number))
+""",
+        timeout_s=60,
+    )
+
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert len(lines(tmp_path)) == 2_500
+
+
+def test_an_exit_in_the_middle_of_the_look_for_secrets_is_no_crash(tmp_path: Path) -> None:
+    program = f"""
+import pathlib
+from refinery import clock
+from refinery.recorders import sink
+from refinery.recorders._book import Book
+sink.EXIT_S = sink.EXIT_MOST_S = 0.02
+book = Book(sink.SpoolSink(pathlib.Path({str(tmp_path)!r})))
+for number in range(1_500):
+    run_id = clock.new_uuid()
+    book.start(run_id, None, {{"name": "a", "inputs": {{"text": f"{{number}} words " * 200}}}})
+    book.finish(run_id, {{}})
+"""
+
+    for _ in range(3):
+        finished = run_program(program, timeout_s=60)
+        assert finished.returncode == 0, finished.stderr
+        assert "were not recorded (the disk is too slow)" in finished.stderr
