@@ -196,7 +196,11 @@ class SpoolSink:
         if thread is not None and thread.is_alive():
             self._awaited.set()
             self._wake.set()
-            self._rests.wait(HALT_S)
+            until = time.monotonic() + HALT_S
+            # In the middle of a write it does no harm, and may be there for ever.
+            while not self._is_writing and time.monotonic() < until:
+                if self._rests.wait(0.01):
+                    break
 
     def _rest_if_halted(self) -> None:
         while self._is_halted:
@@ -218,7 +222,7 @@ class SpoolSink:
         self._retry_at = 0.0
         self._blocks = 0
         """Blocks that were written, or could not be."""
-        self._is_halted = False
+        self._is_halted = self._is_writing = False
         self._rests = threading.Event()
         self.dropped, self.reason = 0, ""
         self.left_out = self.left_out_failed = 0
@@ -320,6 +324,7 @@ class SpoolSink:
                 self._open()
             assert self._file is not None
             rest = memoryview(block)
+            self._is_writing = True
             while rest:
                 rest = rest[os.write(self._file, rest) :]
         except OSError as error:
@@ -328,6 +333,8 @@ class SpoolSink:
                 self.reason = f"cannot write to {self.folder}: {error.strerror or error}"
             self._shut(cut=True)
             return False
+        finally:
+            self._is_writing = False
         self._file_bytes += len(block)
         if self._file_bytes >= FILE_BYTES:
             self._shut()

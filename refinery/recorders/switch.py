@@ -111,7 +111,7 @@ def was_decided() -> bool:
 
 
 def stop() -> None:
-    """Stop recording and write what is queued; a sink that writes nothing for 0.55 s is given up."""
+    """Stop recording and write what is queued; a sink that writes nothing is given up."""
     with _lock:
         _State.is_on = False
         if _State.handler is not None:
