@@ -216,7 +216,7 @@ class Call:
 
     def end_with(self, result: Any) -> None:
         """End the run of a function that returned."""
-        # Few functions on the way: with cold caches each costs µs (benchmarks/analysis.py).
+        # Few functions on the way: with cold caches each costs µs (benchmarks/overhead.py).
         meter = self.meter
         meter.stop()
         self.is_open = False

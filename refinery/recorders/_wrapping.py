@@ -118,7 +118,7 @@ class _Recorded:
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
         """Begin a run of the function; None when recording is off."""
-        # Few functions on the way: with cold caches each costs µs (benchmarks/analysis.py).
+        # Few functions on the way: with cold caches each costs µs (benchmarks/overhead.py).
         inside = _context.current()
         kept = self._book or (inside.book if inside is not None else None)
         book = kept or switch.current_book() or book_at_hand()

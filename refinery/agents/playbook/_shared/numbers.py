@@ -8,7 +8,7 @@ from refinery import syntax
 from refinery.agents.playbook import Case, Draft
 from refinery.agents.playbook._shared.editing import set_literal
 from refinery.codebase.causes import settings_behind
-from refinery.codebase.parameters import Setting
+from refinery.codebase.parameters import Setting, dotted_name
 from refinery.codebase.scan import is_secondary
 from refinery.model.patch import Edit
 from refinery.model.trace import Json
@@ -98,17 +98,6 @@ def _calls(source: str, names: tuple[str, ...]) -> Iterator[tuple[ast.Call, str]
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            dotted = _last_names(node.func)
+            dotted = dotted_name(node.func)
             if dotted.rpartition(".")[2] in names:
                 yield node, dotted
-
-
-def _last_names(node: ast.expr) -> str:
-    """The names at the end of what is called: `messages.create` of `Client().messages.create`."""
-    parts: list[str] = []
-    while isinstance(node, ast.Attribute):
-        parts.append(node.attr)
-        node = node.value
-    if isinstance(node, ast.Name):
-        parts.append(node.id)
-    return ".".join(reversed(parts))
