@@ -22,6 +22,8 @@ class TraceFilter:
     name: str | None = None
     session_id: str | None = None
     user_id: str | None = None
+    owner: str | None = None
+    """Only traces that are this user's alone (`Trace.owner`)."""
     source: str | None = None
     since_ns: int | None = None
     until_ns: int | None = None
@@ -52,6 +54,8 @@ class RunFilter:
     name: str | None = None
     session_id: str | None = None
     user_id: str | None = None
+    owner: str | None = None
+    """Only runs of traces that are this user's alone (`Trace.owner`)."""
     since_ns: int | None = None
     until_ns: int | None = None
     """Half-open: since <= start < until, nanoseconds UTC."""
@@ -373,6 +377,9 @@ class GuardInput:
     limits: Mapping[str, Json] | None = None
     """Settings that tighten rules: `max_changed_lines` (int), `core_files` (list of globs),
     `protected_files` (list of globs)."""
+    fills: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Calls of the program that fill in a changed template, as (path, names they pass), shown from
+    the source at the patch's base; empty when that cannot be shown."""
 
 
 class Embedder(Protocol):

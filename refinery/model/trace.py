@@ -186,6 +186,18 @@ class Trace:
         root = self.root
         return (root.status if root else None) or RunStatus.UNKNOWN
 
+    @property
+    def owner(self) -> str | None:
+        """The one user the trace is of; None: nobody's, or not one user's alone.
+
+        Every run whose parent is not in the trace names that user, and no run names another: what
+        stands in a run that names nobody may come from others.
+        """
+        ids = {run.run_id for run in self.runs}
+        top = {run.user_id for run in self.runs if run.parent_id not in ids}
+        named = {run.user_id for run in self.runs if run.user_id is not None}
+        return named.pop() if len(named) == 1 and top == named else None
+
     def run(self, run_id: str) -> Run | None:
         """The run of that id; None when the trace has none."""
         return next((run for run in self.runs if run.run_id == run_id), None)

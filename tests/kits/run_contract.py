@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from refinery.errors import InputError
 from refinery.model.trace import Feedback, Run, RunKind, RunStatus
-from refinery.ports import ProjectSummary, RunBatch, RunFilter, Store, TraceFilter
+from refinery.ports import ProjectSummary, Ranking, RunBatch, RunFilter, Store, TraceFilter
 from tests.kits.traces import START_NS, run, sample
 
 
@@ -277,3 +278,47 @@ class RunContract:
 
         assert store.get_run("t").run.kind is None
         assert ids(store, RunFilter(kind="event")) == ["u"]
+
+    def test_a_trace_is_a_users_when_its_top_names_that_user_and_no_run_another(
+        self, store: Store
+    ) -> None:
+        """Parents of three runs, and which of them stand at the top."""
+        shapes: dict[str, tuple[tuple[str | None, ...], tuple[int, ...]]] = {
+            "chain": ((None, "0", "1"), (0,)),
+            "two-roots": ((None, None, "1"), (0, 1)),
+            "no-root": (("gone", "0", "elsewhere"), (0, 2)),
+            "loop": (("2", "0", "1"), ()),
+        }
+        expected = {"elsewhere"}
+        written = [run("elsewhere", user_id="u", inputs="alpha")]
+        for shape, (parents, top) in shapes.items():
+            for users in product((None, "u", "v", ""), repeat=3):
+                key = f"{shape}:{','.join(map(str, users))}"
+                ids = [key, f"{key}/1", f"{key}/2"]
+                known = {str(number): run_id for number, run_id in enumerate(ids)}
+                for number, run_id in enumerate(ids):
+                    above = known.get(parents[number] or "", parents[number])
+                    about = {"user_id": users[number], "inputs": "alpha", "trace_id": key}
+                    written.append(run(run_id, parent=above, **about))
+                if set(users) <= {None, "u"} and {users[at] for at in top} == {"u"}:
+                    expected.add(key)
+        assert len(expected) == 1 + 4 + 2 + 2
+        store.write_runs(written)
+
+        every = [one.trace_id for one in store.list_traces(TraceFilter(limit=1_000))]
+        assert len(every) == 1 + 4 * 4**3
+        traces = [store.get_trace(one) for one in every]
+        assert {one.trace_id for one in traces if one and one.owner == "u"} == expected
+        for wanted in (TraceFilter(owner="u"), TraceFilter(owner="u", text="alpha")):
+            assert {one.trace_id for one in store.list_traces(wanted)} == expected
+        if isinstance(store, Ranking):
+            found = store.rank_traces(TraceFilter(owner="u", text="alpha"))
+            assert {one.trace.trace_id for one in found} == expected
+        mine = RunFilter(owner="u", limit=1_000)
+        own = {one.run.trace_id for one in store.find_runs(mine).runs}
+        assert own == expected
+        for trace_id in every:
+            count = (1 if trace_id == "elsewhere" else 3) if trace_id in expected else 0
+            ids = [trace_id, f"{trace_id}/1", f"{trace_id}/2"]
+            for narrow in (replace(mine, trace_id=trace_id), replace(mine, run_ids=ids)):
+                assert len(store.find_runs(narrow).runs) == count

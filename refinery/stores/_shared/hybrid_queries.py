@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from refinery.model.trace import Run, Trace
 from refinery.ports import RunFilter, TraceFilter
 from refinery.stores._shared import hybrid_keys as keys
 from refinery.stores._shared import hybrid_words
@@ -128,14 +129,15 @@ def _test(records: Records, wanted: RunFilter) -> Callable[[Head], bool]:
     """Whether a run fits what no index answers."""
     asked = [(at, clean(value)) for name, at in _HEAD.items() if (value := getattr(wanted, name))]
     asked += [(at, "") for name, at in _HEAD.items() if getattr(wanted, name) == ""]
-    project = clean(wanted.project) if wanted.project is not None else None
-    projects: dict[int, str | None] = {}
+    tests = _trace_tests(records, TraceFilter(project=wanted.project, owner=wanted.owner))
+    traces_that_fit: dict[int, bool] = {}
 
-    def of(trace: int) -> str | None:
-        if trace not in projects:
-            record = records.trace(trace)
-            projects[trace] = record.project if record else None
-        return projects[trace]
+    def is_in_fitting_trace(head: Head) -> bool:
+        if head.trace not in traces_that_fit:
+            record = records.trace(head.trace)
+            fits = record is not None and all(test(record) for test in tests)
+            traces_that_fit[head.trace] = fits
+        return traces_that_fit[head.trace]
 
     def fits(head: Head) -> bool:
         if any(head.columns[at] != value for at, value in asked):
@@ -144,7 +146,7 @@ def _test(records: Records, wanted: RunFilter) -> Callable[[Head], bool]:
             return False
         if not _is_within(head.start_ns, wanted):
             return False
-        return project is None or of(head.trace) == project
+        return not tests or is_in_fitting_trace(head)
 
     return fits
 
@@ -164,7 +166,7 @@ def traces(
 ) -> Iterator[TraceRecord]:
     """Matching traces, newest start first; those without a start come last."""
     with_words = None if words is None else _with_words(records, words)
-    tests = _trace_tests(wanted)
+    tests = _trace_tests(records, wanted)
     after = _place(records, wanted)
     for has_start in (True, False):
         if after is not None and has_start and after.start_ns is None:
@@ -204,7 +206,7 @@ def _with_words(records: Records, words: Sequence[str]) -> set[int]:
     return set.intersection(*found) if found else set()
 
 
-def _trace_tests(wanted: TraceFilter) -> list[Callable[[TraceRecord], bool]]:
+def _trace_tests(records: Records, wanted: TraceFilter) -> list[Callable[[TraceRecord], bool]]:
     tests: list[Callable[[TraceRecord], bool]] = []
     if wanted.status == "failed":
         tests.append(lambda one: value_of(one, "status") == "error" or one.label == "fail")
@@ -214,10 +216,24 @@ def _trace_tests(wanted: TraceFilter) -> list[Callable[[TraceRecord], bool]]:
     for name in ("project", "source", "label", "session_id", "user_id"):
         if (value := getattr(wanted, name)) is not None:
             tests.append(_equals(name, clean(value)))
+    if wanted.owner is not None:
+        owner = clean(wanted.owner)
+        tests.append(_equals("user_id", owner))
+        tests.append(lambda one: _owner_of(records, one) == owner)
     if wanted.name is not None:
         part = clean(wanted.name).lower()
         tests.append(lambda one: part in str(value_of(one, "name")).lower())
     return tests
+
+
+def _owner_of(records: Records, record: TraceRecord) -> str | None:
+    """The one user a trace is of, as `Trace.owner` says it."""
+    heads = records.heads_of(record.number)
+    runs = tuple(
+        Run(head.columns[0], record.trace_id, parent_id=head.columns[2], user_id=head.columns[10])
+        for head in heads
+    )
+    return Trace(record.trace_id, runs).owner
 
 
 def _equals(name: str, value: str) -> Callable[[TraceRecord], bool]:

@@ -24,6 +24,20 @@ _HAS_WORD = (
     "number IN (SELECT trace FROM runs WHERE number IN "
     "(SELECT rowid FROM texts WHERE texts MATCH ?))"
 )
+_IS_OWNED = (
+    # The first test is what an index answers. A run at the top that names nobody is as another's.
+    "user_id = ? AND (SELECT max(is_top) AND min(coalesce(is_same, NOT is_top)) FROM ("
+    "SELECT one.user_id = traces.user_id AS is_same, NOT EXISTS (SELECT 1 FROM runs AS above "
+    "WHERE above.run_id = one.parent_id AND above.trace = one.trace) AS is_top "
+    "FROM runs AS one WHERE one.trace = traces.number))"
+)
+"""Clause on `traces` for `Trace.owner`; its argument is the user."""
+_TESTS = {
+    **{name: f"{name} = ?" for name in ("project", "session_id", "user_id", "source", "label")},
+    "owner": _IS_OWNED,
+    "name": "instr(lower(name), lower(?)) > 0",
+}
+"""Clause of each field of a filter that is a text."""
 
 
 def listings(
@@ -76,11 +90,9 @@ def conditions(wanted: TraceFilter, words: Sequence[str] | None) -> Iterator[tup
         yield "(status = 'error' OR label = 'fail')", None
     elif wanted.status is not None:
         yield "status = ?", clean(wanted.status)
-    for column in ("project", "session_id", "user_id", "source", "label"):
-        if (value := getattr(wanted, column)) is not None:
-            yield f"{column} = ?", clean(value)
-    if wanted.name is not None:
-        yield "instr(lower(name), lower(?)) > 0", clean(wanted.name)
+    for name, clause in _TESTS.items():
+        if (value := getattr(wanted, name)) is not None:
+            yield clause, clean(value)
     if wanted.since_ns is not None:
         yield "start_ns >= ?", bounded(wanted.since_ns)
     if wanted.until_ns is not None:
@@ -208,11 +220,32 @@ def _of_runs(wanted: RunFilter, words: Sequence[str] | None) -> Query:
         found.add("run_id IN (SELECT value FROM json_each(?))", ids)
     if wanted.project is not None:
         found.add("trace IN (SELECT number FROM traces WHERE project = ?)", clean(wanted.project))
+    _add_owner(found, wanted)
     _add_bounds(found, wanted)
     if words is not None:
         match = " AND ".join(words) or '""'
         found.add("number IN (SELECT rowid FROM texts WHERE texts MATCH ?)", match)
     return found
+
+
+def _add_owner(found: Query, wanted: RunFilter) -> None:
+    """The traces are tested once each, and only those that the filter names already."""
+    if wanted.owner is None:
+        return
+    narrow, arguments = "", []
+    if wanted.trace_id is not None:
+        narrow, arguments = "trace_id = ? AND ", [clean(wanted.trace_id)]
+    elif wanted.run_ids is not None:
+        narrow = (
+            "number IN (SELECT trace FROM runs "
+            "WHERE run_id IN (SELECT value FROM json_each(?))) AND "
+        )
+        arguments = [json.dumps([clean(one) for one in wanted.run_ids])]
+    found.add(
+        f"trace IN (SELECT number FROM traces WHERE {narrow}{_IS_OWNED})",  # noqa: S608  # our own text
+        *arguments,
+        clean(wanted.owner),
+    )
 
 
 def _add_bounds(found: Query, wanted: RunFilter) -> None:
