@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from refinery import plugins
 from refinery.errors import InputError, NotFoundError, PluginError
 from refinery.model.trace import Trace
-from refinery.ports import Embedder
+from refinery.ports import Embedder, Store
 from refinery.search import searching, text
 from refinery.search.interactions import asked_of
 from refinery.search.people import Span
@@ -84,6 +84,9 @@ class Ways:
     rebuild: bool = False
     """Make the index anew first."""
     progress: Progress | None = None
+    whole: Store | None = None
+    """What the index is filled from, when the workspace's store shows a part of it only: filled
+    from a part, it would forget the rest. None: the workspace's store."""
 
 
 @dataclass(slots=True)
@@ -290,7 +293,7 @@ def _near(
 
     with open_index(workspace) as index:
         try:
-            _fill(index, workspace, ways, found)
+            _fill(index, ways.whole or workspace.store, ways, found)
             point = place(index)
             if point is not None:
                 found.near = index.nearest(point, asked, DEPTH, exact=ways.is_exact)
@@ -312,9 +315,9 @@ def _near(
     return found
 
 
-def _mark(workspace: Workspace) -> str | None:
+def _mark(store: Store) -> str | None:
     """What changes whenever the file of the store does; None for a store that is not one file."""
-    url = str(workspace.store.stats()["url"])
+    url = str(store.stats()["url"])
     path = Path(url.removeprefix("sqlite://"))
     if not url.startswith("sqlite://") or not path.is_file():
         return None
@@ -325,12 +328,11 @@ def _mark(workspace: Workspace) -> str | None:
     return "|".join(parts)
 
 
-def _fill(index: "Index", workspace: Workspace, ways: Ways, found: _Meaning) -> None:
+def _fill(index: "Index", store: Store, ways: Ways, found: _Meaning) -> None:
     if ways.rebuild:
-        done = index.rebuild(workspace.store, ways.progress)
+        done = index.rebuild(store, ways.progress)
     else:
-        mark = _mark(workspace)
-        filled = index.fill(workspace.store, ways.filling_s, ways.progress, mark=mark)
+        filled = index.fill(store, ways.filling_s, ways.progress, mark=_mark(store))
         if filled is None:
             found.notes.append(
                 "another process is filling the index: the latest interactions may be missing"
