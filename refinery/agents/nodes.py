@@ -17,6 +17,7 @@ from refinery.agents.generator import GeneratorTask, generate
 from refinery.agents.missed import with_missed
 from refinery.agents.state import FixState, proof_of
 from refinery.codebase import editor
+from refinery.codebase.fills import fills
 from refinery.codebase.locate import attach
 from refinery.codebase.repository import Repository
 from refinery.detectors import diagnose, observe
@@ -184,6 +185,7 @@ def review(state: FixState, patch: Patch, trace: Trace, place: Reviewing) -> Gua
             located=_located(found.findings),
             trace_texts=tuple(text for run in trace.runs for _, text in texts(run)),
             limits=place.settings.values.guard.model_dump(),
+            fills=fills(place.repository, patch),
         ),
     )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from refinery.agents import proof
+from refinery.codebase.fills import fills
 from refinery.codebase.patches import build
 from refinery.codebase.repository import Repository
 from refinery.detectors import observe
@@ -226,7 +227,12 @@ def _more_controls(
 
 def _review(workspace: Workspace, repository: Repository, patch: Patch) -> GuardReport:
     limits = workspace.settings.values.guard.model_dump()
-    given = GuardInput(changes=patch.changes, repository=repository.root, limits=limits)
+    given = GuardInput(
+        changes=patch.changes,
+        repository=repository.root,
+        limits=limits,
+        fills=fills(repository, patch),
+    )
     return policy.review(patch, given)
 
 
