@@ -259,6 +259,61 @@ def test_the_background_sync_follows_the_writes(
         assert store.sync_error is None
 
 
+_LEAVES_WHILE_SYNCING = """
+import sys, threading, time
+from pathlib import Path
+from refinery.model.trace import Run
+from refinery.stores._shared import hybrid_background, hybrid_sync
+from refinery.stores.hybrid import HybridStore
+
+hybrid_background.PAUSE_S = 0.01
+hybrid_sync.SLICE = 500
+with HybridStore(Path(sys.argv[1]), auto_sync=False, durability="process") as store:
+    store.write_runs([Run(f"r{at}", f"t{at % 50}", name="x" * 100) for at in range(20_000)])
+# neither closed nor waited for, as by a command that ends
+left = HybridStore(Path(sys.argv[1]), durability="process")
+time.sleep(float(sys.argv[2]))
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_ends_in_the_middle_of_a_sync_ends_as_it_would(base: Path) -> None:
+    for number, wait_s in enumerate((0.3, 0.5, 0.7)):
+        path = base.with_name(f"traces{number}")
+        ended = subprocess.run(
+            [sys.executable, "-c", _LEAVES_WHILE_SYNCING, str(path), str(wait_s)],
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+
+        assert (ended.returncode, ended.stderr) == (0, b"")
+        with HybridStore(path, auto_sync=False) as store:
+            store.sync()
+            assert rows(store, "SELECT count(*) FROM runs") == [(20_000,)]
+            assert hybrid_kills.differences(store) == []
+
+
+def test_a_sync_that_is_over_early_is_carried_on_by_the_next(
+    store: HybridStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hybrid_sync, "SLICE", 10)
+    environment = store._env
+
+    store.write_runs([run(f"r{at}") for at in range(30)])
+    assert hybrid_sync.sync(environment, store.copy, 1.0, is_over=lambda: True) == 0
+    assert store.unsynced() == 1
+    assert store.sync() == 30
+    for at in range(3):
+        store.write_runs([run(f"s{at}-{one}") for one in range(10)])
+    asked = iter((False, True))
+    assert hybrid_sync.sync(environment, store.copy, 1.0, is_over=lambda: next(asked)) == 10
+    assert store.unsynced() == 2
+    assert store.sync() == 20
+
+    assert hybrid_kills.differences(store) == []
+
+
 def test_closing_syncs_what_is_left_unless_that_is_off(tmp_path: Path) -> None:
     with HybridStore(tmp_path / "on") as store:
         store.write_runs([run("a")])

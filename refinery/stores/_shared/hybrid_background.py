@@ -1,5 +1,6 @@
 """The thread that keeps the DuckDB copy of a hybrid store up to date."""
 
+import atexit
 import logging
 import os
 import threading
@@ -26,6 +27,7 @@ class Background:
         self._is_stopping = threading.Event()
         self._has_work = threading.Event()
         self._has_work.set()  # an earlier process may have left something
+        self._is_leaving = threading.Event()
         self._failing_since_s = 0.0
         self.error: str | None = None
         """Why the last sync failed; None when it did not."""
@@ -37,11 +39,16 @@ class Background:
             target=self._work, name="refinery-hybrid-sync", daemon=True
         )
         self._thread.start()
+        # A thread that is inside DuckDB when the interpreter goes takes the process with it
+        # (`terminate called`, exit code 134), so it has to be gone before.
+        atexit.register(self._leave)
 
     def wake(self) -> None:
         """Something was written; in a forked child, where threads are gone, begin again."""
         if self._process != os.getpid():
+            atexit.unregister(self._leave)
             self._is_stopping, self._has_work = threading.Event(), threading.Event()
+            self._is_leaving = threading.Event()
             self._begin()
         self._has_work.set()
 
@@ -51,6 +58,12 @@ class Background:
         self._has_work.set()
         if self._process == os.getpid():
             self._thread.join()
+        atexit.unregister(self._leave)
+
+    def _leave(self) -> None:
+        """The process ends without closing the store: give up a sync after the slice it is at."""
+        self._is_leaving.set()
+        self.stop()
 
     def _work(self) -> None:
         while True:
@@ -60,7 +73,9 @@ class Background:
             self._has_work.clear()
             try:
                 if hybrid_sync.unsynced(self._environment):
-                    hybrid_sync.sync(self._environment, self._copy, timeout_s=0)
+                    hybrid_sync.sync(
+                        self._environment, self._copy, timeout_s=0, is_over=self._is_leaving.is_set
+                    )
                 self._environment.flush()
                 self.error = None
             except StoreError as error:  # what is not synced now is synced later

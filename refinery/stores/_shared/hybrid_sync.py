@@ -6,6 +6,7 @@ than the trimmed log is filled anew from the records themselves.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,8 +61,23 @@ def moment(environment: Environment) -> str:
     return read(environment, tell)
 
 
-def sync(environment: Environment, copy: Copy, timeout_s: float) -> int:
+def _never() -> bool:
+    return False
+
+
+def sync(
+    environment: Environment,
+    copy: Copy,
+    timeout_s: float,
+    is_over: Callable[[], bool] = _never,
+) -> int:
     """Bring DuckDB up to date; returns the number of runs copied.
+
+    Args:
+        environment: LMDB.
+        copy: DuckDB.
+        timeout_s: how long another program that holds the DuckDB file is waited for.
+        is_over: asked after each slice; the next sync goes on where one was ended.
 
     Raises:
         StoreError: another program holds the DuckDB file for longer than `timeout_s`, or a
@@ -72,8 +88,14 @@ def sync(environment: Environment, copy: Copy, timeout_s: float) -> int:
         state = write(environment, lambda records: _begin(records, token))
         place, copied = analytics.place(connection), 0
         if place.origin != state.store_id or not state.allows(place):
-            copied += _fill(environment, connection, state.store_id, token)
-        while found := _next(environment, analytics.place(connection).through):
+            filled = _fill(environment, connection, state, token, is_over)
+            if filled is None:  # what the copy says of itself is not about this store
+                return copied
+            copied += filled
+        while not is_over():
+            found = _next(environment, analytics.place(connection).through)
+            if found is None:
+                break
             copied += _save(environment, connection, found, token)
         place = analytics.place(connection)
         write(environment, lambda records: _end(records, place))
@@ -122,10 +144,20 @@ def _end(records: Records, place: Place) -> None:
     records.set_number("trimmed", max(records.number("trimmed"), place.through))
 
 
-def _fill(environment: Environment, connection: Any, store_id: str, token: str) -> int:
-    """Fill the copy anew with every record; what is written meanwhile stays in the log."""
+def _fill(
+    environment: Environment,
+    connection: Any,
+    state: _State,
+    token: str,
+    is_over: Callable[[], bool],
+) -> int | None:
+    """Fill the copy anew with every record; what is written meanwhile stays in the log.
+
+    Returns:
+        How many runs were copied; None when it was over before the end and nothing was changed.
+    """
     connection.execute("BEGIN")
-    analytics.empty(connection, store_id)
+    analytics.empty(connection, state.store_id)
     last = read(environment, lambda records: records.number("sequence"))
     copied = 0
     for table, name in (("runs", "heads"), ("traces", "traces"), ("feedback", "feedback")):
@@ -133,6 +165,9 @@ def _fill(environment: Environment, connection: Any, store_id: str, token: str) 
         while piece := _piece(environment, table, name, at):
             analytics.save(connection, table, piece.rows[table])
             copied += len(piece.rows["runs"])
+            if is_over():
+                connection.execute("ROLLBACK")
+                return None
             at = piece.through + 1
     analytics.move_to(connection, last, token)
     environment.flush()
