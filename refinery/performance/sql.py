@@ -24,6 +24,8 @@ TIMEOUT_S = 60.0
 BUSY_TIMEOUT_S = 5.0
 
 _ALLOWED = ("SELECT", "EXPLAIN")
+_ZONED = "WITH TIME ZONE"
+"""In DuckDB's names of types."""
 _CONFIG = {
     "enable_external_access": "false",
     "autoinstall_known_extensions": "false",
@@ -88,6 +90,8 @@ class Reader:
         try:
             found = self._connection.execute(statement)
             columns = tuple(one[0] for one in found.description or ())
+            if zoned := _zoned(statement.query, found.description or (), duckdb):
+                found = self._connection.execute(zoned)
             rows = found.fetchmany(max_rows + 1)
         except duckdb.PermissionException as error:
             raise _refused(_first_line(error)) from error
@@ -114,7 +118,7 @@ class Reader:
     def _checked(self, sql: str) -> Any:
         """The one statement of a question, when it only reads."""
         try:
-            statements = self._duckdb.extract_statements(sql)
+            statements = self._duckdb.extract_statements(sql.encode("utf-8", "replace").decode())
         except (self._duckdb.Error, ValueError) as error:
             raise InputError(
                 f"this is not SQL: {_first_line(error)}", hint='e.g. "SELECT name FROM runs"'
@@ -186,6 +190,30 @@ def _shared(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(file)
+
+
+def _zoned(query: str, description: Sequence[Sequence[Any]], duckdb: Any) -> Any:
+    """The question with times that have a zone as texts; None when it has none of them.
+
+    DuckDB hands those over by `pytz` alone, which it does not bring along.
+    """
+    has_zone = [_ZONED in str(one[1]) for one in description]
+    if not any(has_zone):
+        return None
+    names = [f"c{at}" for at in range(len(has_zone))]
+    shown = ", ".join(
+        f"CAST({name} AS VARCHAR)" if is_zoned else name
+        for name, is_zoned in zip(names, has_zone, strict=True)
+    )
+    while True:
+        whole = f"SELECT {shown} FROM ({query}\n) AS asked({', '.join(names)})"  # noqa: S608  # one SELECT, as was checked
+        try:
+            (statement,) = duckdb.extract_statements(whole)
+            return statement
+        except duckdb.ParserException:
+            query, end, _ = query.rpartition(";")  # what follows the last one is a comment
+            if not end:
+                return None
 
 
 def _refused(what: str) -> RefusedError:

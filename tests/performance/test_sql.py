@@ -60,6 +60,24 @@ def test_questions_are_answered(store: Store, sql: str, rows: list[tuple[object,
     assert list(perf.ask(store, sql).rows) == rows
 
 
+def test_times_with_a_zone_are_answered_as_texts(reader: Reader) -> None:
+    epoch = reader.ask("SELECT to_timestamp(0)::VARCHAR").rows[0][0]
+
+    several = reader.ask("SELECT 7 AS a, to_timestamp(0) AS a, [to_timestamp(0)] AS b; -- once; ")
+    ordered = reader.ask("SELECT to_timestamp(range), range FROM range(3) ORDER BY 2 DESC -- so")
+    cut = reader.ask("FROM range(9) SELECT now()", max_rows=2)
+
+    assert epoch.startswith(("1970-01-01", "1969-12-31"))
+    assert several.columns == ("a", "a", "b")
+    assert several.rows == ((7, epoch, f"['{epoch}']"),)
+    assert [row[1] for row in ordered.rows] == [2, 1, 0]
+    assert (len(cut.rows), cut.is_cut) == (2, True)
+
+
+def test_a_text_that_is_no_unicode_is_a_value(reader: Reader) -> None:
+    assert reader.ask("SELECT '\udcff'").rows == (("?",),)
+
+
 @pytest.mark.parametrize(
     "sql",
     [
