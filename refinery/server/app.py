@@ -23,6 +23,7 @@ from refinery.server.api.assembly import create_api, describe
 from refinery.server.api.replies import on_http_error
 from refinery.server.body import Memory
 from refinery.server.config import ServeSettings
+from refinery.server.grants import Watched
 from refinery.server.ingest import langsmith, otlp
 from refinery.server.jobs.board import Board
 from refinery.server.routes import langsmith as reading
@@ -51,15 +52,15 @@ def create_app(settings: ServeSettings) -> FastAPI:
     app.state.writer = Writer(app.state.store, settings.limits)
     app.state.board = Board(partial(_home, settings), settings.store)
     app.state.token = settings.token or tokens.new_token()
-    door = tokens.Tokens(app.state.token, settings.opens_once)
+    users = Watched(partial(_home, settings))
+    door = tokens.Tokens(app.state.token, users, settings.opens_once)
     routes = (*langsmith.ROUTES, *otlp.ROUTES)
     app.router.routes.extend((*routes, *pages.ROUTES))
-    app.state.api = create_api(app.state, door)
+    app.state.api = create_api(app.state)
     app.mount(tokens.API, app.state.api)
     app.router.routes.append(Route(tokens.DOCS, describe))
     app.include_router(reading.router)
-    direct = {("POST", r.path): r.endpoint for r in routes if "POST" in (r.methods or ())}
-    app.add_middleware(security.Gate, settings=settings, direct=direct, door=door)
+    app.add_middleware(security.Gate, settings=settings, taking=routes, door=door)
     return app
 
 

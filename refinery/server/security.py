@@ -13,12 +13,13 @@ import ipaddress
 import logging
 import re
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from refinery.errors import InputError, NotFoundError, RefineryError, StoreError
@@ -26,7 +27,7 @@ from refinery.server import links, pages, paths, tokens
 from refinery.server.answers import HEADERS, PAGE_POLICY, RequestError, problem, refusal
 from refinery.server.config import ServeSettings
 from refinery.server.limits import STORE_RETRY_AFTER_S
-from refinery.server.tokens import Tokens, is_guarded
+from refinery.server.tokens import Caller, Tokens, is_guarded
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
@@ -60,12 +61,18 @@ class Gate:
         self,
         app: ASGIApp,
         settings: ServeSettings,
-        direct: Mapping[tuple[str, str], Endpoint],
+        taking: Sequence[Route],
         door: Tokens,
     ) -> None:
         self.app = app
         self.door = door
-        self.direct = direct
+        self.taking = taking
+        """Routes by which programs send traces."""
+        self.direct: Mapping[tuple[str, str], Endpoint] = {
+            ("POST", route.path): route.endpoint
+            for route in taking
+            if "POST" in (route.methods or ())
+        }
         """Endpoints by method and path that need no routing: those many requests go to."""
         self.key = settings.api_key.encode() if settings.api_key else None
         self.is_public = not is_loopback(settings.host)
@@ -116,11 +123,11 @@ class Gate:
         if is_guarded(path):
             if (entered := self.door.entry(scope)) is not None:
                 return entered
-            self.door.check(scope, headers)
+            caller = self.door.check(scope, headers)
+            _check_reach(caller, path)
+            scope[tokens.CALLER] = caller
         elif not self._is_open(scope) and not self._has_key(headers):
-            raise RequestError(
-                401, "a valid API key is needed", headers={"www-authenticate": "Bearer"}
-            )
+            raise RequestError(401, self._closed(), headers={"www-authenticate": "Bearer"})
         if method in _BODY_METHODS:
             _check_type(headers.get("content-type", ""), path, method)
         return None
@@ -128,9 +135,28 @@ class Gate:
     def _is_open(self, scope: Scope) -> bool:
         """Whether no key is needed, because none is set, or because of the path or the link."""
         path = scope["path"]
-        if self.key is None or path in OPEN_PATHS:
+        if path in OPEN_PATHS or links.is_open(
+            scope["method"], path, scope.get("query_string", b"")
+        ):
             return True
-        return links.is_open(scope["method"], path, scope.get("query_string", b""))
+        if self.key is not None:
+            return False
+        # Where users see their own traces only, nobody may read those of all without a key.
+        return self._is_sending(scope) or not self.door.has_users
+
+    def _is_sending(self, scope: Scope) -> bool:
+        """Whether a request only brings traces."""
+        if (scope["method"], scope["path"]) in self.direct:
+            return True
+        return any(route.matches(scope)[0] is Match.FULL for route in self.taking)
+
+    def _closed(self) -> str:
+        if self.key is not None:
+            return "a valid API key is needed"
+        return (
+            "users have tokens of their own here, so reading everybody's traces needs a key: "
+            "start `refinery serve` with --api-key-file, or revoke the tokens"
+        )
 
     def _checked_host(self, headers: Headers) -> str:
         given = headers.getlist("host")
@@ -147,7 +173,7 @@ class Gate:
     def _has_key(self, headers: Headers) -> bool:
         """Whether any of the places clients put their key in holds ours."""
         if self.key is None:
-            return True
+            return False
         scheme, _, value = headers.get("authorization", "").partition(" ")
         given = [headers.get("x-api-key", "")]
         if scheme.lower() == "bearer":
@@ -156,6 +182,17 @@ class Gate:
             given += _basic(value)
         # All are compared, each in constant time, so that timing tells nothing of the key.
         return any([hmac.compare_digest(text.encode(), self.key) for text in given])
+
+
+def _check_reach(caller: Caller, path: str) -> None:
+    """Refuse a user's token where nothing confines it; the API confines its own paths.
+
+    Raises:
+        RequestError: 403, the path is none of those.
+    """
+    if caller.grant is None or any(_is_in(path, one) for one in (tokens.API, *tokens.STATIC)):
+        return
+    raise RequestError(403, "this token does not open this address")
 
 
 def _reason(error: RefineryError) -> RequestError:

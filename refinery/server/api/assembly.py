@@ -26,8 +26,8 @@ from refinery.server.api import (
     traces,
 )
 from refinery.server.api.bounds import Bounded
+from refinery.server.api.confinement import Confinement
 from refinery.server.api.services import Services
-from refinery.server.tokens import Tokens
 
 RESOURCES = (
     *(session, names, comparing, changing, guiding, measuring, ordering),
@@ -36,12 +36,11 @@ RESOURCES = (
 """In the order their paths are tried: ids may hold slashes, so the longest come first."""
 
 
-def create_api(state: State, door: Tokens) -> FastAPI:
+def create_api(state: State) -> FastAPI:
     """The API as an application of its own, to be mounted at `/refinery/v1`.
 
     Args:
         state: of the application around it: `settings`, `store`, `writer` and `board`.
-        door: makes the CSRF value.
     """
     app = FastAPI(
         title="Refinery",
@@ -60,10 +59,13 @@ def create_api(state: State, door: Tokens) -> FastAPI:
             Exception: replies.on_bug,
         },
     )
-    app.add_middleware(Bounded)
-    app.state.services = Services(state.settings, state.store, state.writer, door, state.board)
+    app.state.services = Services(state.settings, state.store, state.writer, state.board)
+    described = list(app.routes)
     for resource in RESOURCES:
         app.include_router(resource.router)
+    own = [route for resource in RESOURCES for route in resource.router.routes]
+    app.add_middleware(Confinement, routes=[*described, *own])
+    app.add_middleware(Bounded)
     _secure(app)
     return app
 
@@ -72,7 +74,11 @@ def _secure(app: FastAPI) -> None:
     """Say in the description how requests show that they may come in."""
     spec = app.openapi()
     spec.setdefault("components", {})["securitySchemes"] = {
-        "token": {"type": "http", "scheme": "bearer", "description": "As `refinery serve` prints."}
+        "token": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "As `refinery serve` prints, or one user's, of `refinery tokens add`.",
+        }
     }
     spec["security"] = [{"token": []}]
 

@@ -75,7 +75,7 @@ def begin(given: Given, wanted: Annotated[Begin, Body()]) -> Response:
     if wanted.undo:
         guide = engine.undo(workspace)
     else:
-        trace = find(given, wanted.trace_id) if wanted.trace_id else None
+        trace = find(given.store, wanted.trace_id) if wanted.trace_id else None
         guide = engine.start(workspace, trace=trace)
     return reply(guide.to_document(), 201)
 

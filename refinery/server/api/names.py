@@ -8,7 +8,7 @@ from starlette.responses import Response
 from refinery.model.trace import Json
 from refinery.ports import Tally, Tallying, TraceFilter
 from refinery.server.api.replies import reply
-from refinery.server.api.services import Given, Services
+from refinery.server.api.services import Seen, View
 from refinery.server.api.shapes import ProjectsShape, SessionsShape, UsersShape
 from refinery.workflows import overview
 
@@ -20,26 +20,26 @@ READ = 20_000
 
 
 @router.get("/projects", responses={200: {"model": ProjectsShape}})
-def list_projects(given: Given, limit: Limit = 1_000) -> Response:
+def list_projects(seen: Seen, limit: Limit = 1_000) -> Response:
     """Projects that hold traces, the one with the latest trace first."""
-    return reply({"projects": _names(given, "project", limit)})
+    return reply({"projects": _names(seen, "project", limit)})
 
 
 @router.get("/users", responses={200: {"model": UsersShape}})
-def list_users(given: Given, limit: Limit = 1_000) -> Response:
+def list_users(seen: Seen, limit: Limit = 1_000) -> Response:
     """Users named by traces, the one with the latest trace first."""
-    return reply({"users": _names(given, "user_id", limit)})
+    return reply({"users": _names(seen, "user_id", limit)})
 
 
 @router.get("/sessions", responses={200: {"model": SessionsShape}})
-def list_sessions(given: Given, limit: Limit = 1_000) -> Response:
+def list_sessions(seen: Seen, limit: Limit = 1_000) -> Response:
     """Sessions and threads named by traces, the one with the latest trace first."""
-    return reply({"sessions": _names(given, "session_id", limit)})
+    return reply({"sessions": _names(seen, "session_id", limit)})
 
 
-def _names(given: Services, field: str, limit: int) -> list[dict[str, Json]]:
-    store = given.store
-    found = store.tally(field, limit) if isinstance(store, Tallying) else _counted(given, field)
+def _names(seen: View, field: str, limit: int) -> list[dict[str, Json]]:
+    store = seen.store
+    found = store.tally(field, limit) if isinstance(store, Tallying) else _counted(seen, field)
     return [
         {
             "name": one.name,
@@ -52,9 +52,9 @@ def _names(given: Services, field: str, limit: int) -> list[dict[str, Json]]:
     ]
 
 
-def _counted(given: Services, field: str) -> list[Tally]:
+def _counted(seen: View, field: str) -> list[Tally]:
     counted: dict[str, Tally] = {}
-    for summary in given.store.list_traces(TraceFilter(limit=READ)):
+    for summary in seen.store.list_traces(TraceFilter(limit=READ)):
         name = getattr(summary, field)
         if name is None:
             continue

@@ -11,7 +11,7 @@ from refinery.errors import NotFoundError
 from refinery.model.codec import encode
 from refinery.model.trace import Feedback, Label
 from refinery.server.api.replies import reply
-from refinery.server.api.services import Given
+from refinery.server.api.services import Given, Seen
 from refinery.server.api.shapes import DeletedShape, FeedbackShape, LabelShape
 from refinery.server.api.traces import TraceId, find
 from refinery.workflows import referring, traces
@@ -45,11 +45,9 @@ class NewLabel(BaseModel):
 
 
 @router.post(f"{_TRACE}/feedback", status_code=201, responses={201: {"model": FeedbackShape}})
-def add_feedback(
-    given: Given, trace_id: TraceId, said: Annotated[NewFeedback, Body()]
-) -> Response:
+def add_feedback(seen: Seen, trace_id: TraceId, said: Annotated[NewFeedback, Body()]) -> Response:
     """Keep what somebody says of a trace."""
-    trace = find(given, trace_id)
+    trace = find(seen.store, trace_id)
     if said.run_id is not None and trace.run(said.run_id) is None:
         raise NotFoundError(f"the trace has no run {said.run_id[:100]!r}", hint="leave it out")
     feedback = Feedback(
@@ -63,7 +61,7 @@ def add_feedback(
         source="human",
         created_ns=clock.now_ns(),
     )
-    given.store.write_feedback([feedback])
+    seen.store.write_feedback([feedback])
     return reply({"feedback": encode(feedback)}, 201)
 
 
@@ -78,5 +76,5 @@ def add_label(given: Given, trace_id: TraceId, said: Annotated[NewLabel, Body()]
 @router.delete(_TRACE, responses={200: {"model": DeletedShape}})
 def delete_trace(given: Given, trace_id: TraceId) -> Response:
     """Delete a trace with all it holds, unless something needs it; it cannot be brought back."""
-    find(given, trace_id)
+    find(given.store, trace_id)
     return reply({"deleted": referring.delete(given.store, given.home, trace_id)})

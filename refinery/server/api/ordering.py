@@ -71,7 +71,7 @@ class Edit(BaseModel):
 async def order(given: Given, wanted: Annotated[Order, Body()]) -> Response:
     """Order a job; it waits until others are done. At most 20 wait."""
     options = _checked(wanted)
-    await anyio.to_thread.run_sync(find, given, wanted.trace_id)
+    await anyio.to_thread.run_sync(find, given.store, wanted.trace_id)
     job = await given.board.order(wanted.kind, wanted.trace_id, options)
     return reply({"job_id": job.job_id}, 202)
 

@@ -8,10 +8,10 @@ from starlette.responses import Response
 
 from refinery.errors import NotFoundError
 from refinery.model.codec import encode
-from refinery.ports import StoredRun
+from refinery.ports import Store, StoredRun
 from refinery.server.answers import to_bytes
 from refinery.server.api.replies import reply
-from refinery.server.api.services import Given, Services
+from refinery.server.api.services import Seen
 from refinery.server.api.shapes import RunShape
 from refinery.server.api.traces import TraceId
 from refinery.server.tokens import API
@@ -29,13 +29,13 @@ _RUN = "/traces/{trace_id:path}/runs/{run_id:path}"
     responses={200: {"content": {"application/json": {}}, "description": "The bare value."}},
 )
 def read_payload(
-    given: Given,
+    seen: Seen,
     trace_id: TraceId,
     run_id: RunId,
     name: Annotated[str, Path(description="`inputs`, `outputs` or another field of the run.")],
 ) -> Response:
     """One value of a run, whole, as a file to be saved."""
-    stored = _find(given, trace_id, run_id)
+    stored = _find(seen.store, trace_id, run_id)
     if name not in run_document.PAYLOADS:
         raise NotFoundError(f"a run has no {name[:100]!r}", hint="inputs or outputs, for example")
     content = to_bytes(encode(getattr(stored.run, name)))
@@ -44,16 +44,16 @@ def read_payload(
 
 
 @router.get(_RUN, responses={200: {"model": RunShape}})
-def read_run(given: Given, trace_id: TraceId, run_id: RunId) -> Response:
+def read_run(seen: Seen, trace_id: TraceId, run_id: RunId) -> Response:
     """A run with all it holds; what is larger than 256 KiB is replaced by where to read it."""
-    stored = _find(given, trace_id, run_id)
+    stored = _find(seen.store, trace_id, run_id)
     link = f"{API}/traces/{quote(trace_id, safe='')}/runs/{quote(run_id, safe='')}"
-    said = given.store.get_feedback(stored.run.trace_id)
+    said = seen.store.get_feedback(stored.run.trace_id)
     return reply(run_document.to_document(stored, said, link=link))
 
 
-def _find(given: Services, trace_id: str, run_id: str) -> StoredRun:
-    stored = given.store.get_run(run_id)
+def _find(store: Store, trace_id: str, run_id: str) -> StoredRun:
+    stored = store.get_run(run_id)
     if stored is None or stored.run.trace_id != trace_id:
         raise NotFoundError(
             f"trace {trace_id[:100]!r} has no run {run_id[:100]!r}",

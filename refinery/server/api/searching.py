@@ -1,5 +1,6 @@
 """`/search` and `/traces/{id}/search`: words and meaning in all traces, text inside one."""
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
@@ -7,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from refinery.server.api.replies import reply
-from refinery.server.api.services import Given
+from refinery.server.api.services import Seen
 from refinery.server.api.shapes import FoundShape, HitsShape
 from refinery.server.api.traces import TraceId, find, moment_ns
 from refinery.workflows import finding, search
@@ -18,6 +19,8 @@ router = APIRouter(tags=["search"])
 MAX_RESULTS = 200
 FILLING_S = 2.0
 """Seconds a request may spend on taking new conversations into the index."""
+
+INCOMPLETE = "not everything could be searched in every way: something may be missing"
 
 
 class Sought(BaseModel):
@@ -56,29 +59,40 @@ class Sought(BaseModel):
 
 
 @router.get("/search", responses={200: {"model": FoundShape}})
-def search_all(given: Given, sought: Annotated[Sought, Query()]) -> Response:
+def search_all(seen: Seen, sought: Annotated[Sought, Query()]) -> Response:
     """The conversations that fit best, as `refinery search --json`; without words the latest."""
-    workspace, query = given.workspace(), sought.query()
+    seen.limit(sought.user or None, sought.project or None)
+    workspace, query = seen.workspace(), sought.query()
+    if seen.grant is not None and seen.grant.project is not None:
+        query = replace(query, project=seen.grant.project)
     if query.text.strip():
-        ways = search.Ways(
+        ways = replace(
+            seen.searching(FILLING_S),
             by_text=sought.by != "meaning",
             by_meaning=sought.by != "text",
-            filling_s=FILLING_S,
         )
-        found = search.search(workspace, query, given.scope, ways)
+        found = search.search(workspace, query, seen.scope, ways)
     else:
-        found = search.latest(workspace, query, given.scope)
+        found = search.latest(workspace, query, seen.scope)
+    if seen.grant is not None:
+        found = _without_figures(found)
     return reply({"query": sought.q, **document(found)})
+
+
+def _without_figures(found: search.Found) -> search.Found:
+    """The same, without what tells how much others have."""
+    notes = (INCOMPLETE,) if found.notes or found.waiting else ()
+    return replace(found, indexed=None, waiting=0, notes=notes)
 
 
 @router.get("/traces/{trace_id:path}/search", responses={200: {"model": HitsShape}})
 def search_trace(
-    given: Given,
+    seen: Seen,
     trace_id: TraceId,
     q: Annotated[str, Query(min_length=1, max_length=2_000, description="As it stands there.")],
 ) -> Response:
     """Places of one trace where a text occurs, in tree order."""
-    hits = finding.in_trace(find(given, trace_id), q)
+    hits = finding.in_trace(find(seen.store, trace_id), q)
     return reply(
         {
             "hits": [finding.hit_document(hit) for hit in hits],

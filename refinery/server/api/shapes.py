@@ -46,6 +46,7 @@ class SessionShape(Document):
     has_model: bool
     has_meaning: bool
     store: str
+    scope: dict[str, Any] | None
 
 
 class TraceLine(Shape):

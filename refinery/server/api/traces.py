@@ -9,10 +9,10 @@ from starlette.responses import Response
 
 from refinery.errors import InputError, NotFoundError
 from refinery.model.trace import Trace
-from refinery.ports import TraceFilter
+from refinery.ports import Store, TraceFilter
 from refinery.server.api import cursors
 from refinery.server.api.replies import reply
-from refinery.server.api.services import Given, Services
+from refinery.server.api.services import Seen
 from refinery.server.api.shapes import TraceShape, TracesShape
 from refinery.workflows import overview, traces
 
@@ -65,41 +65,42 @@ class Wanted(BaseModel):
 
 
 @router.get("/traces", responses={200: {"model": TracesShape}})
-def list_traces(given: Given, wanted: Annotated[Wanted, Query()]) -> Response:
+def list_traces(seen: Seen, wanted: Annotated[Wanted, Query()]) -> Response:
     """Traces that fit, newest start first, a page at a time."""
-    found = given.store.list_traces(wanted.to_filter())
+    seen.limit(wanted.user or None, wanted.project or None)
+    found = seen.store.list_traces(wanted.to_filter())
     page = found[: wanted.limit]
     return reply(
         {
-            "traces": [given.digests.line(given.store, summary) for summary in page],
+            "traces": [seen.line(summary) for summary in page],
             "next": cursors.after(page[-1]) if len(found) > len(page) else None,
         }
     )
 
 
 @router.get("/traces/{trace_id:path}", responses={200: {"model": TraceShape}})
-def read_trace(given: Given, trace_id: TraceId) -> Response:
+def read_trace(seen: Seen, trace_id: TraceId) -> Response:
     """A trace: its runs in tree order without payloads, and what its last diagnosis found."""
-    trace = find(given, trace_id)
-    label = traces.label_of(given.store, trace.trace_id)
+    trace = find(seen.store, trace_id)
+    label = traces.label_of(seen.store, trace.trace_id)
     summary = overview.summary(trace, label.outcome if label else None)
     return reply(
         {
             "trace": overview.line(summary, trace),
             "runs": overview.tree(trace),
             "is_cut": len(trace.runs) > overview.MAX_ROWS,
-            "findings": given.board.findings_of(trace.trace_id),
+            "findings": seen.findings_of(trace.trace_id),
         }
     )
 
 
-def find(given: Services, trace_id: str) -> Trace:
-    """The trace of exactly that id.
+def find(store: Store, trace_id: str) -> Trace:
+    """The trace of exactly that id, if the store shows it.
 
     Raises:
         NotFoundError: there is none (any more).
     """
-    trace = given.store.get_trace(trace_id)
+    trace = store.get_trace(trace_id)
     if trace is None:
         raise NotFoundError(
             f"there is no trace {trace_id[:100]!r}", hint="it may have been deleted"
