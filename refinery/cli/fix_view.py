@@ -161,7 +161,7 @@ def _show_diagnosis(outcome: "FixOutcome", screen: "Console") -> None:
     engine = "detectors only, no model" if outcome.diagnosis.engine == "detectors" else "model"
     screen.print(f"Diagnosis ({engine})", style="bold")
     for finding in outcome.diagnosis.findings[:3]:
-        where = f"  {finding.source.file}:{finding.source.line_start}" if finding.source else ""
+        where = f"  {finding.source.address}" if finding.source else ""
         title = output.safe(finding.title)
         screen.print(f"  {finding.finding_id} {title} [{finding.likelihood}]{output.safe(where)}")
         quotes = dict.fromkeys(" ".join(e.quote.split())[:160] for e in finding.evidence)

@@ -8,6 +8,7 @@ that is not in it, so a template that was changed a little since still fits, wit
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from refinery.codebase.scan import Span
 from refinery.codebase.templates import MIN_LITERAL, Template, collapse
 
 MIN_PIECE = 6
@@ -59,7 +60,7 @@ def best_matches(
         limit: how many at most.
     """
     matches = [match for one in templates if (match := _match(one, messages)) is not None]
-    matches.sort(key=lambda one: (-one.score, one.template.span.path, one.template.span.start))
+    matches.sort(key=lambda one: (-one.score, *_order(one.template.span)))
     kept: list[Match] = []
     for match in matches:
         if not any(_overlap(match, other) for other in kept):
@@ -73,13 +74,21 @@ def best_matches(
     return [one for one in kept[:limit] if one.score >= 0.2 * kept[0].score]
 
 
+def _order(span: Span) -> tuple[str, int, int]:
+    return span.path, span.start, span.first
+
+
 def _as_ambiguous(one: Match) -> Match:
     return replace(one, is_ambiguous=True)
 
 
 def _overlap(one: Match, other: Match) -> bool:
     a, b = one.template.span, other.template.span
-    return a.path == b.path and a.start <= b.end and b.start <= a.end
+    if a.path != b.path or not (a.start <= b.end and b.start <= a.end):
+        return False
+    if not (a.first and b.first):
+        return True
+    return (a.start, a.first) <= (b.end, b.last) and (b.start, b.first) <= (a.end, a.last)
 
 
 def _match(template: Template, messages: Sequence[str]) -> Match | None:

@@ -9,6 +9,11 @@ from refinery.codebase.splices import Splice, byte_offset, newline_of, with_newl
 from refinery.errors import EditError
 from refinery.model.trace import Json
 
+_UNIT = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\.|[^\\]",
+    re.DOTALL,
+)
+"""One character of a JSON text, as it is written."""
 MAX_DEPTH = 200
 """Deepest file that is edited (THREATS 4, limits)."""
 
@@ -34,6 +39,8 @@ def splices(source: str, path: str, keys: list[Json], value: Json) -> list[Splic
         depth += 1
     if depth == len(keys):
         found = spans[tuple(keys)]
+        if isinstance(node, str) and isinstance(value, str):
+            return [_text_splice(source, shift, found, value)]
         written = _written(value, source, _indent_at(bare, found.start))
         return [_splice(source, shift, found.start, found.end, written)]
     check_container(node, path, keys[:depth], keys[depth])
@@ -42,6 +49,29 @@ def splices(source: str, path: str, keys: list[Json], value: Json) -> list[Splic
             source, shift, spans, keys[:depth], (keys[depth], nested(keys[depth + 1 :], value))
         )
     ]
+
+
+def _text_splice(source: str, shift: int, found: JsonValue, value: str) -> Splice:
+    """The part of a text that changes; what stays keeps the escapes it is written with."""
+    start = found.start + shift + 1
+    units = _UNIT.findall(source[start : found.end + shift - 1])
+    texts = [json.loads(f'"{unit}"', strict=False) for unit in units]
+    head = at = 0
+    while head < len(texts) and value.startswith(texts[head], at):
+        at += len(texts[head])
+        head += 1
+    tail, end = len(texts), len(value)
+    while (
+        tail > head
+        and end - len(texts[tail - 1]) >= at
+        and value.endswith(texts[tail - 1], 0, end)
+    ):
+        tail -= 1
+        end -= len(texts[tail])
+    first = start + sum(map(len, units[:head]))
+    last = first + sum(map(len, units[head:tail]))
+    written = _written(value[at:end], source, "")[1:-1]
+    return _splice(source, 0, first, last, written)
 
 
 def _member(

@@ -202,10 +202,10 @@ def _rendered(run: Run) -> list[str]:
 
 def _unique(found: Iterable[SourceLocation]) -> list[SourceLocation]:
     """Each place once, the first of its kind wins."""
-    seen: set[tuple[str, int, int]] = set()
+    seen: set[tuple[str, int, int, int]] = set()
     kept = []
     for one in found:
-        key = (one.file, one.line_start, one.line_end)
+        key = (one.file, one.line_start, one.line_end, one.column_start)
         if key not in seen:
             seen.add(key)
             kept.append(one)

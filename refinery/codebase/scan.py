@@ -30,11 +30,15 @@ _LOCKED = {"package-lock.json", "composer.lock", "uv.lock", "poetry.lock"}
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Lines of a file."""
+    """Lines of a file, or a part of them."""
 
     path: str
     start: int
     end: int
+    first: int = 0
+    """First character on the first line, from 1; 0: whole lines."""
+    last: int = 0
+    """Last character on the last line, inclusive; 0: whole lines."""
 
 
 class SourceTree:
@@ -76,6 +80,18 @@ class SourceTree:
         found = "\n".join((self.text(path) or "").split("\n")[start - 1 : end])
         return found if len(found) <= MAX_TEXT else ""
 
+    def part(self, span: Span) -> str:
+        """What stands at a span; empty when it is longer than `MAX_TEXT`."""
+        if not span.first:
+            return self.lines(span.path, span.start, span.end)
+        found = (self.text(span.path) or "").split("\n")[span.start - 1 : span.end]
+        if not found:
+            return ""
+        found[-1] = found[-1][: span.last]
+        found[0] = found[0][span.first - 1 :]
+        text = "\n".join(found)
+        return text if len(text) <= MAX_TEXT else ""
+
     def location(
         self, span: Span, node: str, kind: str, found: tuple[float, str]
     ) -> SourceLocation:
@@ -87,10 +103,20 @@ class SourceTree:
             kind: as `SourceLocation.kind`.
             found: confidence, and how it was found.
         """
-        text = self.lines(span.path, span.start, span.end)
         confidence, how = found
         rounded = round(min(max(confidence, 0.0), 1.0), 3)
-        return SourceLocation(span.path, span.start, span.end, node, kind, rounded, how, text)
+        return SourceLocation(
+            file=span.path,
+            line_start=span.start,
+            line_end=span.end,
+            node=node,
+            kind=kind,
+            confidence=rounded,
+            how=how,
+            text=self.part(span),
+            column_start=span.first,
+            column_end=span.last,
+        )
 
     def _walk(self) -> Iterator[str]:
         count = 0

@@ -4,7 +4,7 @@ import ast
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from refinery.codebase.json_spans import values
 from refinery.codebase.scan import DATA, PYTHON, TEXT, SourceTree, Span, walk_named
@@ -21,6 +21,7 @@ _JINJA = re.compile(r"\{\{.{0,200}?\}\}|\{%.{0,300}?%\}|\{#.{0,500}?#\}", re.DOT
 _PERCENT = re.compile(r"%(?:\(\w{1,60}\))?[sdrif]")
 _DOLLAR = re.compile(r"\$\{?[A-Za-z_]\w{0,60}\}?")
 _PIECE = re.compile(r"[^\"'\\{}\n]{12,}")
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,8 @@ def collapse(text: str) -> str:
 
 def _shares(text: str, rendered: str) -> bool:
     """Whether some stretch of a file occurs in what was rendered; only then it is parsed."""
+    if "\\u" in text:
+        text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
     for found in _PIECE.finditer(text.replace("\\n", "\n")):
         piece = collapse(found.group())
         # A key or a list's dash may stand before the text: `system: You are`, `- You are`.
@@ -170,12 +173,12 @@ def _joined(call: ast.Call) -> list[str | None] | None:
 
 def _in_data(path: str, text: str) -> Iterator[Template]:
     read = _toml if path.endswith(".toml") else _json if path.endswith(".json") else _yaml
-    for keys, value, start, end in read(text):
+    for keys, value, place in read(text):
         node = ".".join(str(key) for key in keys)
-        yield from _made(Span(path, start, end), node, (value,))
+        yield from _made(replace(place, path=path), node, (value,))
 
 
-_Value = tuple[tuple[Json, ...], str, int, int]
+_Value = tuple[tuple[Json, ...], str, Span]
 
 
 def _json(text: str) -> Iterator[_Value]:
@@ -189,8 +192,14 @@ def _json(text: str) -> Iterator[_Value]:
             value = json.loads(token, strict=False)
         except ValueError:
             continue
-        line = text.count("\n", 0, found.start) + 1
-        yield found.path, value, line, line + token.count("\n")
+        yield found.path, value, _span(text, found.start, found.end)
+
+
+def _span(text: str, start: int, end: int) -> Span:
+    """Lines and columns of a character range."""
+    first, last = text.count("\n", 0, start) + 1, text.count("\n", 0, end) + 1
+    column = start - text.rfind("\n", 0, start)
+    return Span("", first, last, column, end - 1 - text.rfind("\n", 0, end))
 
 
 def _toml(text: str) -> Iterator[_Value]:
@@ -206,7 +215,7 @@ def _toml(text: str) -> Iterator[_Value]:
             waiting += [((*path, index), item) for index, item in enumerate(value)]
         elif isinstance(value, str) and len(value) >= MIN_LITERAL:
             line = _line_of(text, value)
-            yield path, value, line, line + value.strip().count("\n")
+            yield path, value, Span("", line, line + value.strip().count("\n"))
 
 
 def _line_of(text: str, value: str) -> int:
@@ -222,4 +231,4 @@ def _line_of(text: str, value: str) -> int:
 def _yaml(text: str) -> Iterator[_Value]:
     for path, value, first, last in scalars(text):
         if len(value) >= MIN_LITERAL:
-            yield path, value, first, last
+            yield path, value, Span("", first, last)

@@ -79,6 +79,16 @@ class SourceLocation:
     """How it was found: `recorded`, `stack frame`, `name`, `template`."""
     text: str = ""
     """The located text, so that a reader needs no second look; empty when long."""
+    column_start: int = 0
+    """First character of the place on its first line, from 1; 0: the place is whole lines."""
+    column_end: int = 0
+    """Last character of the place on its last line, inclusive; 0: the place is whole lines."""
+
+    @property
+    def address(self) -> str:
+        """`file:line`, with the column where the place is a part of a line."""
+        column = f":{self.column_start}" if self.column_start else ""
+        return f"{self.file}:{self.line_start}{column}"
 
 
 @dataclass(frozen=True, slots=True)

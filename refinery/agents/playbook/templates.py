@@ -7,9 +7,10 @@ from dataclasses import replace
 from difflib import get_close_matches
 
 from refinery.agents.playbook import Case, Draft, Recipe
+from refinery.agents.playbook._shared.advice import rewritten_value
 from refinery.agents.playbook._shared.editing import replaced_lines
 from refinery.agents.playbook._shared.syntax import Function
-from refinery.codebase.scan import is_secondary
+from refinery.codebase.scan import DATA, is_secondary
 from refinery.model.failure import SourceLocation
 from refinery.model.patch import Edit
 from refinery.model.trace import Json
@@ -148,12 +149,20 @@ def _filled_names(case: Case) -> set[str]:
 
 def _renamed(place: SourceLocation, source: str, old: str, new: str) -> Edit | None:
     """The first line of the place that holds the placeholder, with the new name."""
+    if place.file.endswith(DATA):
+        edit = rewritten_value(place, source, lambda value: _other(value, old, new))
+        if edit is not None:
+            return edit
     lines = source.split("\n")
     for number in range(place.line_start, min(place.line_end, len(lines)) + 1):
         line = lines[number - 1]
         if old in line:
             return replaced_lines(source, place.file, (number, number), [line.replace(old, new)])
     return None
+
+
+def _other(value: str, old: str, new: str) -> str | None:
+    return value.replace(old, new) if old in value else None
 
 
 def _as_fstring(source: str, path: str, function: Function, hole: tuple[str, str]) -> Edit | None:

@@ -136,7 +136,7 @@ def _show_groups(found: "FailureGroups", screen: "Console") -> None:
             group.count,
             group.category,
             group.owner,
-            f"{group.source.file}:{group.source.line_start}" if group.source else "",
+            group.source.address if group.source else "",
             group.likelihood.value if group.likelihood else "",
             group.representative,
         )
@@ -189,7 +189,7 @@ def _show_finding(finding: "Finding", trace: "Trace", screen: "Console") -> None
     if finding.symptom_run_id != finding.cause_run_id:
         screen.print(f"    shown by: {_run(trace, finding.symptom_run_id)}")
     if finding.source:
-        place = f"{finding.source.file}:{finding.source.line_start}"
+        place = finding.source.address
         node = f" ({finding.source.node})" if finding.source.node else ""
         screen.print(f"    source:   {output.safe(place + node)}")
     for item in finding.evidence:

@@ -95,6 +95,12 @@ EXAMPLES = [
         '{\n\t"a": {\n\t\t"b": 1,\n\t\t"c": {\n\t\t\t"d": [\n\t\t\t\t"é"\n\t\t\t]\n\t\t}\n\t}\n}',
         path="agent.json",
     ),
+    Example(
+        '{"a":["\\u00e9\\/ \\"Be\\" kind.\\nDone","x"]}',
+        {"path": ["a", 0], "value": 'é/ "Be" very kind.\nDone'},
+        '{"a":["\\u00e9\\/ \\"Be\\" very kind.\\nDone","x"]}',
+        path="agent.json",
+    ),
     Example('{"a": 1}', {"path": ["b"], "value": 2}, '{"a": 1, "b": 2}', path="agent.json"),
     Example("{}\n", {"path": ["b"], "value": 2}, '{"b": 2}\n', path="agent.json"),
     Example(

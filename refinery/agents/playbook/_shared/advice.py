@@ -219,16 +219,13 @@ def rewritten_value(
     place: SourceLocation, source: str, change: Callable[[str], str | None]
 ) -> Edit | None:
     """An edit that gives a located string of a data file another text; None: no change."""
-    path: list[str | int] = [
-        int(part) if part.isdigit() else part for part in place.node.split(".") if part
-    ]
-    value = _value_at(source, place.file, path)
+    path, value = _value_at(source, place.file, place.node)
     new = change(value) if path and isinstance(value, str) else None
     return Edit("set_key", place.file, {"path": path, "value": new}) if new else None
 
 
-def _value_at(source: str, file: str, path: list[str | int]) -> Json:
-    """The value at a key path of a data file; None when there is none."""
+def _value_at(source: str, file: str, node: str) -> tuple[list[str | int], Json]:
+    """The key path a place names by its parts and dots, and the value there; else nothing."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -239,11 +236,24 @@ def _value_at(source: str, file: str, path: list[str | int]) -> Json:
             value = tomllib.loads(source)
         else:
             value = YAML(typ="safe", pure=True).load(source)
-        for key in path:
-            value = value[key]
-    except (ValueError, YAMLError, KeyError, IndexError, TypeError, RecursionError):
-        return None
-    return value
+    except (ValueError, YAMLError, RecursionError):
+        return [], None
+    waiting: list[tuple[list[str | int], str, Json]] = [([], node, value)]
+    while waiting:
+        path, rest, value = waiting.pop()
+        if not rest:
+            return path, value
+        for key, below in _members(value):
+            if rest == str(key) or rest.startswith(f"{key}."):  # a key may hold dots itself
+                waiting.append(([*path, key], rest[len(str(key)) + 1 :], below))
+    return [], None
+
+
+def _members(value: Json) -> Iterator[tuple[str | int, Json]]:
+    """Keys of a mapping or indices of a list, with what stands there."""
+    pairs = value.items() if isinstance(value, dict) else ()
+    yield from ((key, below) for key, below in pairs if isinstance(key, str))
+    yield from enumerate(value) if isinstance(value, list) else ()
 
 
 def _appended_to_literal(place: SourceLocation, source: str, sentence: str) -> Edit | None:
