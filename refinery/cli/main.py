@@ -19,7 +19,7 @@ from refinery.errors import ExitCode, InputError, PluginError, RefineryError
 ROOM = "cli.commands"
 SECTIONS = {
     "Start": ("demo", "init", "doctor"),
-    "Capture": ("record", "serve", "import", "fetch", "export"),
+    "Capture": ("record", "serve", "tokens", "import", "fetch", "export"),
     "Look": ("traces", "show", "diff", "label", "checks", "diagnose", "replay", "bisect"),
     "Search": ("search", "timeframe", "similar", "users", "sessions"),
     "Mend": ("guide", "fix", "history", "rollback", "redo", "verify", "watch"),

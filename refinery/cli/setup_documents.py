@@ -145,6 +145,38 @@ class Serving(TypedDict):
     environment: dict[str, dict[str, str]]
 
 
+class Token(TypedDict):
+    """A token of `refinery tokens list`; times are ISO 8601 in UTC."""
+
+    id: str
+    user: str
+    project: str | None
+    """Null: all of the user's."""
+    note: str
+    created: str | None
+    expires: str | None
+    """Null: it holds until it is revoked."""
+    expired: bool
+
+
+class NewToken(Token):
+    """`refinery tokens add`; the token itself is printed here and kept nowhere."""
+
+    token: str
+
+
+class Tokens(TypedDict):
+    """`refinery tokens list`."""
+
+    tokens: list[Token]
+
+
+class Revoked(TypedDict):
+    """`refinery tokens revoke`."""
+
+    revoked: str
+
+
 class Injected(TypedDict):
     """`refinery bench injection`."""
 
@@ -164,6 +196,9 @@ DOCUMENTS: dict[str, type] = {
     "init": Proposed,
     "doctor": Doctor,
     "serve": Serving,
+    "tokens add": NewToken,
+    "tokens list": Tokens,
+    "tokens revoke": Revoked,
     "config show": Config,
     "bench injection": Injected,
     "cost": Costs,
