@@ -103,16 +103,48 @@ def safe(text: str) -> str:
     return visible(text)
 
 
+_LEAST = 16
+"""Characters that a column of words keeps when the terminal is narrow."""
+_MOST_STIFF = 40
+"""Longest cell of a column that is never broken; ids have 36 characters."""
+
+
 def table(target: "Console", columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Draw a plain table; cells are made safe for the terminal."""
+    """Draw a plain table; cells are made safe for the terminal.
+
+    Numbers, times and ids are never broken: words give way, and when that does not do, the
+    terminal breaks the line.
+    """
+    from rich.cells import cell_len
     from rich.table import Table
 
+    cells = [["" if cell is None else safe(str(cell)) for cell in row] for row in rows]
     drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        drawn.add_column(column, overflow="fold")
-    for row in rows:
-        drawn.add_row(*("" if cell is None else safe(str(cell)) for cell in row))
+    least = 2 * (len(columns) - 1)
+    for column, below in zip(
+        columns, zip(*cells, strict=True) if cells else ((),) * len(columns), strict=True
+    ):
+        is_stiff = all(map(_is_stiff, below))
+        widest = max(map(cell_len, (column, *below)))
+        drawn.add_column(
+            column,
+            overflow="fold",
+            no_wrap=is_stiff,
+            min_width=None if is_stiff else min(widest, _LEAST),
+        )
+        least += widest if is_stiff else min(widest, _LEAST)
+    for row in cells:
+        drawn.add_row(*row)
+    width = target.width
+    target.width = max(width, least)
     target.print(drawn)
+    target.width = width
+
+
+def _is_stiff(cell: str) -> bool:
+    """Whether a cell is one word, or a figure such as `12.5 ms` or a time."""
+    is_one = not any(map(str.isspace, cell)) or cell[:1].isdigit()
+    return is_one and len(cell) <= _MOST_STIFF
 
 
 def _is_moment(ns: int | None) -> TypeGuard[int]:

@@ -27,6 +27,7 @@ class PerfGroup(TypedDict):
     cost_usd: float | None
     first_ms: float | None
     last_ms: float | None
+    name: str | None
 
 
 class PerfError(TypedDict):
@@ -106,6 +107,7 @@ class PerfReport(TypedDict):
     """`refinery perf report`."""
 
     frame: dict[str, Json]
+    against: dict[str, Json] | None
     group: str
     groups: list[PerfGroup]
     errors: list[PerfError]
@@ -186,6 +188,14 @@ class PerfQueue(TypedDict):
     items: list[PerfItem]
 
 
+class PerfLimit(TypedDict):
+    """A limit and what it is for."""
+
+    selector: str
+    limit: str
+    value: float
+
+
 class PerfBreach(TypedDict):
     """A limit that is broken."""
 
@@ -227,6 +237,7 @@ class PerfAudited(TypedDict):
     components: int
     violations: list[PerfViolation]
     too_few_runs: list[str]
+    unmatched: list[PerfLimit]
     left: list[PerfItem]
     held: list[PerfItem]
     tests: PerfTests | None

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from refinery.workflows.perf_variants import Compared
 
 _PATHS = 10
+_KEY = 60
+_EXAMPLE = 200
 
 
 def ms(value: float | None) -> str:
@@ -37,6 +39,7 @@ def report_document(report: "Report") -> dict[str, Any]:
     """A report as JSON."""
     return {
         "frame": report.frame.said(),
+        "against": None if report.against is None else report.against.said(),
         "group": report.group,
         "groups": [_jsonable(asdict(one)) for one in report.figures],
         "errors": [_jsonable(asdict(one)) for one in report.errors],
@@ -68,29 +71,19 @@ def _jsonable(figures: dict[str, Any]) -> dict[str, Any]:
 
 def show_report(report: "Report", screen: "Console", *, only_errors: bool = False) -> None:
     """Draw a report."""
+    if not report.figures:
+        output.note("no run matches")
+        return
     if not only_errors:
         _show_figures(report, screen)
     if report.errors:
-        screen.print("\nErrors", style="bold")
-        output.table(
-            screen,
-            ("count", "type", "pattern", "in", "last seen", "example"),
-            [
-                (
-                    one.count,
-                    one.type,
-                    one.pattern,
-                    ", ".join(one.names),
-                    output.local_time(one.last_ns),
-                    one.example_trace[:12],
-                )
-                for one in report.errors
-            ],
-        )
+        _show_errors(report, screen)
     elif only_errors:
         screen.print("no run ended in an error")
     if report.regressions:
         _show_regressions(report, screen)
+    elif report.against is not None:
+        output.note("nothing to compare: no group has runs in both frames")
     if report.paths.paths and not only_errors:
         screen.print(f"\nCritical path of the {report.paths.traces} slowest traces", style="bold")
         output.table(
@@ -103,6 +96,20 @@ def show_report(report: "Report", screen: "Console", *, only_errors: bool = Fals
         )
     if report.costs and not only_errors:
         _show_costs(report, screen)
+
+
+def _show_errors(report: "Report", screen: "Console") -> None:
+    screen.print("\nErrors, where they came up", style="bold")
+    for one in report.errors:
+        names = ", ".join(one.names)
+        first, last = output.local_time(one.first_ns), output.local_time(one.last_ns)
+        example = one.example.partition("\n")[0]
+        screen.print(output.safe(f"{one.count:>5}  {one.type or 'error'} in {names}"))
+        screen.print(output.safe(f"       {one.pattern or '(no message)'}"))
+        if example != one.pattern:
+            screen.print(output.safe(f"       e.g. {example[:_EXAMPLE]}"))
+        screen.print(f"       first {first}, last {last}")
+        screen.print(output.safe(f"       refinery show {one.example_trace}"))
 
 
 def _show_costs(report: "Report", screen: "Console") -> None:
@@ -121,29 +128,44 @@ def _show_costs(report: "Report", screen: "Console") -> None:
 
 
 def _show_figures(report: "Report", screen: "Console") -> None:
-    columns = (report.group, "runs", "p50", "p90", "p99", "success", "tokens", "cost USD", "total")
-    rows = [
-        (
-            "-" if one.key is None else one.key[:60],
-            one.count,
-            ms(one.p50_ms),
-            ms(one.p90_ms),
-            ms(one.p99_ms),
-            percent(one.success_rate),
-            "-" if one.tokens is None else one.tokens,
-            "-" if one.cost_usd is None else f"{one.cost_usd:.4f}",
-            ms(one.total_ms),
+    has_tokens = any(one.tokens is not None for one in report.figures)
+    has_cost = any(one.cost_usd is not None for one in report.figures)
+    columns = [report.group, "runs", "p50", "p90", "p99", "success"]
+    columns += ["tokens"] * has_tokens + ["cost USD"] * has_cost + ["total"]
+    rows = []
+    for one in report.figures:
+        tokens = "-" if one.tokens is None else one.tokens
+        cost = "-" if one.cost_usd is None else f"{one.cost_usd:.4f}"
+        rows.append(
+            (
+                _group(report, one.key, one.name),
+                one.count,
+                ms(one.p50_ms),
+                ms(one.p90_ms),
+                ms(one.p99_ms),
+                percent(one.success_rate),
+                *[tokens] * has_tokens,
+                *[cost] * has_cost,
+                ms(one.total_ms),
+            )
         )
-        for one in report.figures
-    ]
     output.table(screen, columns, rows)
+
+
+def _group(report: "Report", key: str | None, name: str | None = None) -> str:
+    """A group for people; a variant by the beginning of its hash, as other commands take it."""
+    if key is None:
+        return "-"
+    if report.group != "variant":
+        return key if len(key) <= _KEY else f"{key[: _KEY - 1]}…"
+    return key[:12] if name is None else f"{key[:12]} {name}"
 
 
 def _show_regressions(report: "Report", screen: "Console") -> None:
     screen.print("\nAgainst the other frame", style="bold")
     rows = [
         (
-            "-" if one.key is None else one.key[:60],
+            _group(report, one.key),
             f"{one.before} / {one.after}",
             f"{ms(one.before_p50_ms)} / {ms(one.after_p50_ms)}",
             _ratio(one.duration.value, one.duration.low, one.duration.high),
@@ -270,6 +292,10 @@ def audited_document(audited: "Audited") -> dict[str, Any]:
             for one, item in zip(audited.audit.violations, audited.queued, strict=True)
         ],
         "too_few_runs": [one.name for one in audited.audit.unknown],
+        "unmatched": [
+            {"selector": one.selector, "limit": one.limit, "value": one.value}
+            for one in audited.audit.unmatched
+        ],
         "left": [item_document(one.item) for one in audited.left],
         "held": [item_document(one) for one in audited.held],
         "tests": None
@@ -305,12 +331,17 @@ def show_audited(audited: "Audited", screen: "Console") -> None:
         )
     for item in audited.held:
         screen.print(output.safe(f"{item.item_id}  {_title(item)} stays: your tests fail"))
-    if not audited.audit.violations:
+    if not audited.audit.components:
+        output.note("no run matches")
+    elif not audited.audit.violations:
         screen.print(f"{len(audited.audit.components)} components, no limit is broken")
+    for limit in audited.audit.unmatched:
+        told = f"{limit.selector} {limit.limit}={limit.value:g}"
+        output.note(f"no component fits the limit '{told}'; components are named LAYER/NAME")
     if unknown := audited.audit.unknown:
         names = ", ".join(one.name for one in unknown[:5])
         more = ", …" if len(unknown) > 5 else ""
-        output.note(f"too few runs to say anything of {len(unknown)} components: {names}{more}")
+        output.note(f"too few runs tell of a limit of {len(unknown)} components: {names}{more}")
     if audited.tests is not None:
         output.note(f"your tests {audited.tests.ending.value} in {audited.tests.duration_s:.1f} s")
 

@@ -1,6 +1,6 @@
 """Holds components against their limits, and says what to do where one is broken."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +56,11 @@ class Audit:
     violations: tuple[Violation, ...]
     """The most urgent first."""
     unknown: tuple[Component, ...]
-    """Components with limits but too few runs to say anything."""
+    """Components that break no limit, and of one of them too few runs tell."""
+    unmatched: tuple[Threshold, ...]
+    """Limits that hold for no component of the frame."""
+    kept: Mapping[tuple[str | None, str], frozenset[str]]
+    """By layer and name of a component: the limits that it keeps, in enough runs."""
 
 
 _COMPONENTS = """WITH latest AS (
@@ -82,17 +86,25 @@ def audit(reader: Reader, frame: Frame, thresholds: Sequence[Threshold]) -> Audi
     rows = reader.query(_COMPONENTS.format(where=where), [*parameters, *parameters])
     components = tuple(Component(*row) for row in rows)
     violations, unknown = [], []
+    matched: set[Threshold] = set()
+    kept: dict[tuple[str | None, str], frozenset[str]] = {}
     for one in components:
         layer = _layer(reader, one, frame)
+        matched.update(limit for limit in thresholds if limit.fits(layer, one.name))
         wanted = limits.strictest(list(thresholds), layer, one.name)
         if not wanted:
             continue
-        if one.runs < limits.MIN_RUNS:
-            unknown.append(one)
-        elif found := _breaches(reader, frame, one, wanted):
+        measured = [(limit, measure(reader, frame, one, limit)) for limit in wanted]
+        if found := _breaches(measured):
             violations.append(_violation(reader, frame, one, found, layer))
+            continue
+        known = {limit.limit for limit, seen in measured if seen.total >= limits.MIN_RUNS}
+        kept[one.layer, one.name] = frozenset(known)
+        if len(known) < len(measured):
+            unknown.append(one)
     violations.sort(key=lambda one: -one.priority)
-    return Audit(components, tuple(violations), tuple(unknown))
+    unmatched = tuple(one for one in thresholds if one not in matched)
+    return Audit(components, tuple(violations), tuple(unknown), unmatched, kept)
 
 
 def _layer(reader: Reader, one: Component, frame: Frame) -> str | None:
@@ -108,10 +120,8 @@ def _of(one: Component, frame: Frame) -> tuple[str, list[Any]]:
     return _OF.format(where=where), [one.name, one.layer, one.variant or "", *parameters]
 
 
-def _breaches(
-    reader: Reader, frame: Frame, one: Component, wanted: Sequence[Threshold]
-) -> list[Breach]:
-    found = [limits.breach(limit, measure(reader, frame, one, limit)) for limit in wanted]
+def _breaches(measured: Sequence[tuple[Threshold, Measured]]) -> list[Breach]:
+    found = [limits.breach(limit, seen) for limit, seen in measured]
     broken = [breach for breach in found if breach is not None]
     return sorted(broken, key=lambda breach: (not breach.is_shown, -breach.excess))
 
@@ -163,7 +173,8 @@ _CHILDREN = """SELECT children.name, sum(children.duration_ms) FROM runs AS chil
 JOIN (SELECT run_id FROM runs WHERE {where}) AS above ON children.parent_id = above.run_id
 GROUP BY 1 ORDER BY 2 DESC NULLS LAST LIMIT 1"""
 _REPEATS = """SELECT count(*) - count(DISTINCT (trace_id, inputs)), count(*)
-FROM runs WHERE inputs IS NOT NULL AND {where}"""
+FROM runs WHERE inputs IS NOT NULL AND length(inputs) < 8000 AND {where}"""
+"""Inputs that were cut in the copy may differ behind the cut."""
 
 
 def _recommendation(

@@ -1,4 +1,7 @@
-"""Errors by pattern: messages that differ only in ids, numbers, paths and quoted text are one."""
+"""Errors by pattern: messages that differ only in ids, numbers, paths and quoted text are one.
+
+An error that is raised on to the runs above is counted where it came up alone.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -41,7 +44,7 @@ class ErrorPattern:
     traces: int
     """At most this many different traces: those of each message are added up."""
     names: tuple[str, ...]
-    """Names of runs that ended so, the most frequent first, at most five."""
+    """Names of the runs it came up in, the most frequent first, at most five."""
     first_ns: int | None
     last_ns: int | None
     example: str
@@ -65,10 +68,15 @@ def normalised(message: str) -> str:
     return text.strip()[:MAX_CHARACTERS]
 
 
-_SQL = """SELECT coalesce(error_type, ''), coalesce(error_message, ''), coalesce(name, ''),
+_SQL = """WITH failed AS (SELECT * FROM runs WHERE status = 'error' AND {where})
+SELECT coalesce(error_type, ''), coalesce(error_message, ''), coalesce(name, ''),
     count(*), count(DISTINCT trace_id), min(start_ns), max(start_ns),
     arg_max(trace_id, coalesce(start_ns, 0)), arg_max(run_id, coalesce(start_ns, 0))
-FROM runs WHERE status = 'error' AND {where} GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT {limit}"""
+FROM failed WHERE NOT EXISTS (
+    SELECT 1 FROM failed AS below WHERE below.parent_id = failed.run_id
+        AND below.error_type IS NOT DISTINCT FROM failed.error_type
+        AND below.error_message IS NOT DISTINCT FROM failed.error_message)
+GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3 LIMIT {limit}"""
 
 
 def error_patterns(reader: Reader, frame: Frame, limit: int = 50) -> list[ErrorPattern]:
@@ -92,7 +100,7 @@ def _pattern(key: tuple[str, str], rows: list[tuple[Any, ...]]) -> ErrorPattern:
         pattern=key[1],
         count=sum(row[3] for row in rows),
         traces=sum(row[4] for row in rows),
-        names=tuple(sorted(counted, key=lambda name: -counted[name])[:5]),
+        names=tuple(sorted(counted, key=lambda name: (-counted[name], name))[:5]),
         first_ns=_least(row[5] for row in rows),
         last_ns=latest[6],
         example=latest[1],

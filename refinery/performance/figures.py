@@ -38,16 +38,18 @@ class Figures:
     first_ns: int | None
     last_ns: int | None
     """Start of the earliest and latest run."""
+    name: str | None = None
+    """Of a variant: the commonest name of its runs."""
 
 
 _SQL = """SELECT {key} AS key, count(*), quantile_cont(duration_ms, [0.5, 0.9, 0.99]),
     max(duration_ms), coalesce(sum(duration_ms), 0), count_if(status = 'error'),
     count_if(status = 'ok'), quantile_cont(cpu_ms, 0.5),
     quantile_cont(rss_delta_bytes, 0.9) / 1048576, quantile_cont(io_bytes, 0.9) / 1048576,
-    min(start_ns), max(start_ns)
-FROM runs WHERE {where} GROUP BY 1 ORDER BY 5 DESC, 1 LIMIT {limit}"""
+    min(start_ns), max(start_ns), {name}
+FROM runs AS one WHERE {where} GROUP BY 1 ORDER BY 5 DESC, 1 LIMIT {limit}"""
 _MODEL_SQL = """SELECT {key} AS key, sum(total_tokens), sum(cost_usd)
-FROM model_calls WHERE {where} GROUP BY 1"""
+FROM model_calls AS one WHERE {where} GROUP BY 1"""
 
 
 def figures(reader: Reader, frame: Frame, group: str, limit: int = MAX_GROUPS) -> list[Figures]:
@@ -57,7 +59,12 @@ def figures(reader: Reader, frame: Frame, group: str, limit: int = MAX_GROUPS) -
         InputError: nothing to group by has that name.
     """
     where, parameters = frame.where()
-    parts = {"key": group_sql(group), "where": where, "limit": max(1, min(limit, MAX_GROUPS))}
+    parts = {
+        "key": group_sql(group),
+        "where": where,
+        "limit": max(1, min(limit, MAX_GROUPS)),
+        "name": "mode(name)" if group == "variant" else "NULL",
+    }
     spent = {
         key: (tokens, cost)
         for key, tokens, cost in reader.query(_MODEL_SQL.format(**parts), parameters)
@@ -67,7 +74,8 @@ def figures(reader: Reader, frame: Frame, group: str, limit: int = MAX_GROUPS) -
 
 
 def _figures(row: tuple, spent: tuple[int | None, float | None]) -> Figures:  # type: ignore[type-arg]  # of DuckDB
-    key, count, percentiles, longest, total, errors, passed, cpu, rss, io, first, last = row
+    key, count, percentiles, longest, total, errors, passed, *rest = row
+    cpu, rss, io, first, last, name = rest
     p50, p90, p99 = percentiles or (None, None, None)
     judged = passed + errors
     return Figures(
@@ -88,4 +96,5 @@ def _figures(row: tuple, spent: tuple[int | None, float | None]) -> Figures:  # 
         cost_usd=spent[1],
         first_ns=first,
         last_ns=last,
+        name=name,
     )

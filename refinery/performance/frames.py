@@ -5,23 +5,35 @@ from typing import Any
 
 from refinery.errors import InputError
 
+
+def _told(column: str) -> str:
+    """What a run says of it, else its trace: many tell session and user at the root alone."""
+    return (
+        f"coalesce(one.{column}, (SELECT max(whole.{column}) FROM traces AS whole "  # noqa: S608  # our own names
+        "WHERE whole.trace_id = one.trace_id))"
+    )
+
+
 GROUPS: dict[str, str] = {
     "name": "name",
     "layer": "layer",
     "kind": "kind",
     "variant": "variant",
-    "session": "session_id",
-    "user": "user_id",
+    "session": _told("session_id"),
+    "user": _told("user_id"),
     "project": "project",
     "model": "model",
     "source": "source",
     "hour": "strftime(make_timestamp(start_ns // 1000), '%Y-%m-%dT%H:00Z')",
     "day": "strftime(make_timestamp(start_ns // 1000), '%Y-%m-%d')",
 }
-"""What runs can be grouped by, as SQL over `runs`."""
+"""What runs can be grouped by, as SQL over `runs` or `model_calls` under the name `one`."""
 
+_OF_SESSION = (
+    "(session_id = ? OR session_id IS NULL "
+    "AND trace_id IN (SELECT trace_id FROM traces WHERE session_id = ?))"
+)
 _COLUMNS = {
-    "session": "session_id",
     "project": "project",
     "name": "name",
     "layer": "layer",
@@ -39,6 +51,7 @@ class Frame:
     until_ns: int | None = None
     """Half-open: since <= start < until, nanoseconds UTC."""
     session: str | None = None
+    """Of the run, or of its trace when the run names none."""
     project: str | None = None
     name: str | None = None
     layer: str | None = None
@@ -53,12 +66,27 @@ class Frame:
         for field, column in _COLUMNS.items():
             if (value := getattr(self, field)) is not None:
                 clauses.append(f"{column} = ?")
-                parameters.append(_clean(value))
+                parameters.append(clean(value))
+        if self.session is not None:
+            clauses.append(_OF_SESSION)
+            parameters += [clean(self.session)] * 2
         for clause, bound in (("start_ns >= ?", self.since_ns), ("start_ns < ?", self.until_ns)):
             if bound is not None:
                 clauses.append(clause)
                 parameters.append(max(-(2**63), min(2**63 - 1, bound)))
         return " AND ".join(clauses), parameters
+
+    def check(self) -> None:
+        """Say when no run can be in it.
+
+        Raises:
+            InputError: it ends before it begins.
+        """
+        bounds = (self.since_ns, self.until_ns)
+        if bounds[0] is not None and bounds[1] is not None and bounds[0] >= bounds[1]:
+            raise InputError(
+                "the time frame ends before it begins", hint="give the earlier time first"
+            )
 
     def said(self) -> dict[str, Any]:
         """The fields that are not open, for JSON."""
@@ -83,5 +111,6 @@ def group_sql(group: str) -> str:
         ) from None
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """A text as a parameter; what is no Unicode becomes a question mark, as in the copy."""
     return text.encode("utf-8", "replace").decode()

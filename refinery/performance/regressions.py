@@ -62,7 +62,7 @@ class Regression:
 _SQL = """SELECT {key} AS key, count(*),
     list(duration_ms ORDER BY hash(run_id)) FILTER (duration_ms IS NOT NULL),
     count_if(status = 'ok'), count_if(status = 'error')
-FROM runs WHERE {where} GROUP BY 1"""
+FROM runs AS one WHERE {where} GROUP BY 1"""
 
 
 def regressions(reader: Reader, before: Frame, after: Frame, group: str) -> list[Regression]:

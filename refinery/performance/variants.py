@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from refinery.errors import InputError, NotFoundError
+from refinery.performance.frames import clean
 from refinery.performance.intervals import Finding, Ratio, rank_test, ratio_of_medians, share_test
 from refinery.performance.sql import Reader
 
@@ -68,40 +69,53 @@ class Comparison:
         return self.success_p < ALPHA and (rates[1] or 0) < (rates[0] or 0)
 
 
-_SQL = """SELECT variant, coalesce(mode(name), ''), mode(layer), count(*),
+_SQL = """SELECT variant, coalesce(name, ''), mode(layer), count(*),
     quantile_cont(duration_ms, 0.5), quantile_cont(duration_ms, 0.9), quantile_cont(cpu_ms, 0.5),
     quantile_cont(rss_delta_bytes, 0.9) / 1048576, count_if(status = 'ok'),
     count_if(status = 'error'), min(start_ns), max(start_ns), mode(code_file), mode(code_line)
-FROM runs WHERE variant IS NOT NULL AND {where} GROUP BY 1 ORDER BY max(start_ns) DESC, 1"""
+FROM runs WHERE variant IS NOT NULL AND {where} GROUP BY 1, 2 ORDER BY {order}"""
+_LATEST = "max(start_ns) DESC, 1"
+_FUNCTION_FIRST = """max(code_qualname = name OR ends_with(code_qualname, '.' || name))
+    DESC NULLS LAST, count(*) DESC, 2"""
+"""A block told by `track` has the variant of the function around it, and another name."""
 _VALUES = """SELECT list({column} ORDER BY hash(run_id)) FILTER ({column} IS NOT NULL)
-FROM runs WHERE variant = ?"""
+FROM runs WHERE variant = ? AND coalesce(name, '') = ?"""
+_NAMES = "SELECT DISTINCT name FROM runs WHERE variant IS NOT NULL AND name IS NOT NULL"
 
 
 def variants(reader: Reader, name: str | None = None) -> list[Variant]:
     """Variants of a component, or of all; the one that ran last comes first."""
-    where, parameters = ("name = ?", [name]) if name is not None else ("true", [])
-    return [Variant(*row) for row in reader.query(_SQL.format(where=where), parameters)]
+    where, parameters = ("name = ?", [clean(name)]) if name is not None else ("true", [])
+    sql = _SQL.format(where=where, order=_LATEST)
+    return [Variant(*row) for row in reader.query(sql, parameters)]
 
 
-def find(reader: Reader, text: str) -> Variant:
-    """The variant whose hash begins with a text.
+def names(reader: Reader) -> list[str]:
+    """Names of the components whose versions were recorded."""
+    return sorted(row[0] for row in reader.query(_NAMES))
+
+
+def find(reader: Reader, text: str, name: str | None = None) -> Variant:
+    """The variant whose hash begins with a text, in runs of a name.
+
+    Without a name it is the function itself rather than a block inside it.
 
     Raises:
         NotFoundError: there is none.
         InputError: there are several.
     """
     prefix = text.strip().lower()
-    found = reader.query(
-        _SQL.format(where="starts_with(variant, ?)"), [prefix.encode("utf-8", "replace").decode()]
-    )
+    where = "starts_with(variant, ?)" + (" AND name = ?" if name is not None else "")
+    given = [clean(prefix), *([clean(name)] if name is not None else [])]
+    found = reader.query(_SQL.format(where=where, order=_FUNCTION_FIRST), given)
     if not found or len(prefix) < 4:
         raise NotFoundError(
             f"no variant {text!r}", hint="`refinery perf report --by variant` lists them"
         )
-    if len(found) > 1:
+    if len(several := sorted({row[0] for row in found})) > 1:
         raise InputError(
             f"several variants begin with {text!r}",
-            hint=f"name one: {', '.join(row[0][:16] for row in found[:5])}",
+            hint=f"name one: {', '.join(variant[:16] for variant in several[:5])}",
         )
     return Variant(*found[0])
 
@@ -129,7 +143,9 @@ def compare(reader: Reader, first: Variant, second: Variant) -> Comparison:
 
 
 def _values(reader: Reader, one: Variant, column: str) -> list[float]:
-    rows: list[tuple[Any, ...]] = reader.query(_VALUES.format(column=column), [one.variant])
+    rows: list[tuple[Any, ...]] = reader.query(
+        _VALUES.format(column=column), [one.variant, one.name]
+    )
     return list(rows[0][0] or [])[:MAX_VALUES]
 
 

@@ -24,7 +24,9 @@ class Report:
     paths: Paths
     costs: tuple[CostlyPath, ...]
     regressions: tuple[Regression, ...]
-    """Against the other frame; empty when none was given."""
+    """Against the other frame; empty when none was given, or no group is in both."""
+    against: Frame | None = None
+    """The other frame."""
 
 
 def report(
@@ -45,10 +47,14 @@ def report(
         limit: most lines of each part.
 
     Raises:
-        InputError: there is no such group, or the store keeps no copy for SQL.
+        InputError: there is no such group, a frame ends before it begins, or the store keeps no
+            copy for SQL.
         StoreError: the copy is in use by another program.
     """
     group_sql(group)
+    for one in (frame, against):
+        if one is not None:
+            one.check()
     with asking.open_reader(analysing(store).analytics()) as reader:
         return Report(
             frame,
@@ -58,6 +64,7 @@ def report(
             critical_paths(reader, frame),
             tuple(costly_paths(reader, frame, limit)),
             tuple(regressions(reader, against, frame, group)[:limit]) if against else (),
+            against,
         )
 
 

@@ -7,11 +7,11 @@ that was queued, as `resolved` otherwise. Neither happens while the user's tests
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from refinery.errors import InputError
+from refinery.errors import InputError, NotFoundError
 from refinery.performance import sql as asking
 from refinery.performance import thresholds, variants
 from refinery.performance.audit import Audit, Component, Violation, audit
@@ -46,7 +46,10 @@ class Left:
 
     item: Item
     comparison: Comparison | None
-    """Its queued version against the one that ran last; None when they are the same."""
+    """Its queued version against the one that ran last; None when they are the same, or no run
+    of the queued one is left."""
+    is_other: bool
+    """Whether another version ran last than was queued."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ def run_audit(workspace: Workspace, request: AuditRequest, confirm: Confirm, say
     """Hold components against their limits, run the tests when one is broken or mended.
 
     Raises:
-        InputError: no limits are set, or one cannot be read.
+        InputError: no limits are set, one cannot be read, or the frame ends before it begins.
         StoreError: the copy for SQL is in use by another program.
     """
     limits = [
@@ -79,16 +82,17 @@ def run_audit(workspace: Workspace, request: AuditRequest, confirm: Confirm, say
             "no limits are set",
             hint="refinery perf audit --limit 'tool max_duration_ms=500', or [performance.limits]",
         )
+    request.frame.check()
     queue = Queue(workspace.home)
     with asking.open_reader(analysing(workspace.store).analytics()) as reader:
         found = audit(reader, request.frame, limits)
-        mended = _mended(reader, found, queue, limits)
+        mended = _mended(reader, found, queue)
     needed = bool(found.violations or mended)
     tests = _tests(workspace, request, confirm, say) if needed else None
     queued = tuple(queue.put(_item(one, tests)) for one in found.violations)
     if tests is not None and tests.ending is not Ending.PASSED:
-        return Audited(found, queued, (), tests, tuple(item for item, _ in mended))
-    left = tuple(_let_go(queue, item, comparison, tests) for item, comparison in mended)
+        return Audited(found, queued, (), tests, tuple(one.item for one in mended))
+    left = tuple(_let_go(queue, one, tests) for one in mended)
     return Audited(found, queued, left, tests, ())
 
 
@@ -127,46 +131,44 @@ def _item(one: Violation, tests: TestRun | None) -> Item:
     )
 
 
-def _mended(
-    reader: asking.Reader, found: Audit, queue: Queue, limits: list[thresholds.Threshold]
-) -> list[tuple[Item, Comparison | None]]:
-    """Open items whose component keeps its limits now, in enough runs."""
-    broken = {item_id(one.component.layer, one.component.name) for one in found.violations}
-    unknown = {item_id(one.layer, one.name) for one in found.unknown}
+def _mended(reader: asking.Reader, found: Audit, queue: Queue) -> list[Left]:
+    """Open items whose component keeps its limits now, in enough runs that tell of them."""
     components = {item_id(one.layer, one.name): one for one in found.components}
     mended = []
     for item in queue.items():
         component = components.get(item.item_id)
-        if component is None or item.item_id in broken | unknown:
+        if component is None:
             continue
-        if component.runs >= thresholds.MIN_RUNS and _is_limited(item, limits):
-            mended.append((item, _comparison(reader, item, component)))
+        if item.limit in found.kept.get((component.layer, component.name), ()):
+            comparison = _comparison(reader, item, component)
+            mended.append(Left(item, comparison, item.variant != component.variant))
     return mended
-
-
-def _is_limited(item: Item, limits: list[thresholds.Threshold]) -> bool:
-    """Whether the limit that put an item into the queue is still asked about."""
-    return any(one.limit == item.limit and one.fits(item.layer, item.name) for one in limits)
 
 
 def _comparison(reader: asking.Reader, item: Item, component: Component) -> Comparison | None:
     if not item.variant or not component.variant or item.variant == component.variant:
         return None
-    first = variants.find(reader, item.variant)
-    return variants.compare(reader, first, variants.find(reader, component.variant))
+    try:
+        first = variants.find(reader, item.variant, item.name)
+    except NotFoundError:  # its runs are older than what is kept
+        return None
+    return variants.compare(reader, first, variants.find(reader, component.variant, item.name))
 
 
-def _let_go(
-    queue: Queue, item: Item, comparison: Comparison | None, tests: TestRun | None
-) -> Left:
+def _let_go(queue: Queue, one: Left, tests: TestRun | None) -> Left:
     told = "no tests were run" if tests is None else f"tests {tests.ending.value}"
+    item, comparison = one.item, one.comparison
     if comparison is None:
-        reason = f"{item.limit} holds without another version; {told}"
-        return Left(queue.move(item, "resolved", reason), None)
+        how = (
+            "; no run of the queued version is left"
+            if one.is_other
+            else " without another version"
+        )
+        return replace(one, item=queue.move(item, "resolved", f"{item.limit} holds{how}; {told}"))
     is_done = comparison.finding is Finding.FASTER and not comparison.is_less_reliable
     reason = f"{item.limit} holds; the new version: {comparison.finding}; {told}"
     state = "done" if is_done else "resolved"
-    return Left(queue.move(item, state, reason, outcome(comparison)), comparison)
+    return replace(one, item=queue.move(item, state, reason, outcome(comparison)))
 
 
 def outcome(one: Comparison) -> dict[str, Any]:

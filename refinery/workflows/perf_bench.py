@@ -19,10 +19,13 @@ def bench(
     They are imported from the working directory and run in this process.
 
     Raises:
-        InputError: a function cannot be found, there is no such scenario, or one raised.
+        InputError: a function cannot be found, is named twice or raised, or there is no such
+            scenario.
     """
     if scenario not in SCENARIOS:
         raise InputError(f"no scenario {scenario!r}", hint=f"one of: {', '.join(SCENARIOS)}")
+    if len(set(names)) < len(names):
+        raise InputError("a function is named twice", hint="name each function once")
     implementations = _load(names)
     try:
         return BenchmarkFixture(warm_up=warm_up, repeats=repeats).compare(
@@ -30,7 +33,7 @@ def bench(
         )
     except InputError:
         raise
-    except (ArithmeticError, LookupError, OSError, TypeError, ValueError, RuntimeError) as error:
+    except (Exception, SystemExit) as error:  # whatever the user's functions raise
         raise InputError(
             f"a function cannot take the scenario {scenario!r}: {type(error).__name__}: {error}",
             hint=f"it is given {SCENARIOS[scenario].description}",
@@ -50,8 +53,10 @@ def _function(name: str) -> Callable[[Any], Any]:
         found: Any = importlib.import_module(module_name)
         for part in qualname.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"cannot find {name!r}: {error}", hint="write module:function") from error
+    except (Exception, SystemExit) as error:  # a module of the user's may raise anything
+        raise InputError(
+            f"cannot find {name!r}: {type(error).__name__}: {error}", hint="write module:function"
+        ) from error
     if not callable(found):
         raise InputError(f"{name!r} is not a function", hint="write module:function")
     function: Callable[[Any], Any] = found

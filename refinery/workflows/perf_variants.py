@@ -52,10 +52,17 @@ def compare(store: Store, first: str, second: str | None = None) -> Compared:
 
 def _latest(reader: asking.Reader, name: str) -> tuple[Variant, Variant]:
     found = variants.variants(reader, name)
-    if len(found) < 2:
+    if not found:
+        close = difflib.get_close_matches(name, variants.names(reader), n=1)
         raise NotFoundError(
-            f"{name!r} has {len(found)} recorded "
-            f"{'variant' if len(found) == 1 else 'variants'}; two are needed",
+            f"no version of {name!r} was recorded",
+            hint=f"did you mean {close[0]!r}?"
+            if close
+            else "`refinery perf report --by variant` lists what has versions",
+        )
+    if len(found) == 1:
+        raise NotFoundError(
+            f"one version of {name!r} was recorded; two are needed",
             hint="change the code, run it again, and compare",
         )
     return found[1], found[0]

@@ -98,6 +98,9 @@ def test_the_command_compares_functions_of_the_user(
         "def old(text):\n    return [sum(map(len, text.split())) for _ in range(30)][-1]\n"
         "def new(text):\n    return sum(map(len, text.split()))\n"
         "def bad(text):\n    return text['x']\n"
+        "class Own(Exception): ...\n"
+        "def own(text):\n    raise Own('no')\n"
+        "def leaves(text):\n    raise SystemExit(3)\n"
     )
     monkeypatch.chdir(tmp_path)
     both = ("mine_to_bench:old", "mine_to_bench:new")
@@ -111,4 +114,8 @@ def test_the_command_compares_functions_of_the_user(
     assert drawn.stdout.startswith("### text:")
     assert call("perf", "bench", "mine_to_bench:nothing").code == 2
     assert call("perf", "bench", "no_such_module_at_all:f").code == 2
-    assert call("perf", "bench", "mine_to_bench:bad", "--scenario", "text").code == 2
+    for name in ("bad", "own", "leaves"):
+        raised = call("perf", "bench", f"mine_to_bench:{name}", "--scenario", "text")
+        assert (raised.code, "cannot take the scenario 'text'" in raised.stderr) == (2, True)
+    twice = call("perf", "bench", both[0], both[0])
+    assert (twice.code, "named twice" in twice.stderr) == (2, True)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from refinery.model.trace import CodeReference
 from refinery.stores.sqlite import open_store
 from tests.cli.calling import call
 from tests.kits.traces import run
@@ -55,7 +56,15 @@ def test_a_regression_has_an_exit_code(project: Path) -> None:
 
 
 def test_a_report_of_nothing_says_so(project: Path) -> None:
-    assert call("perf", "report", "--session", "never").code == 5
+    nothing = call("perf", "report", "--session", "never")
+    against = call("perf", "report", "--session", "after", "--against", "session:never")
+
+    assert (nothing.code, nothing.stdout) == (5, "")
+    assert "no run matches" in nothing.stderr
+    assert against.code == 5
+    assert "nothing to compare" in against.stderr
+    assert call("perf", "report", "--since", "1d", "--until", "2d").code == 2
+    assert call("perf", "audit", "--limit", "tool max_p50_ms=5", "--session", "never").code == 5
     assert call("perf", "report", "--by", "colour").code == 2
     assert call("perf", "report", "--against", "yesterday").code == 2
 
@@ -78,6 +87,65 @@ def test_an_audit_without_limits_says_how_to_set_them(project: Path) -> None:
 
     assert called.code == 2
     assert "--limit" in called.stderr
+
+
+def test_errors_are_told_with_their_first_and_last_time_and_a_whole_id(project: Path) -> None:
+    shown = call("perf", "report", "--errors").stdout
+
+    assert "    2  ValueError in se" in shown
+    assert "e.g. no shelf 7" in shown
+    assert "first 20" in shown
+    assert "refinery show before0" in shown or "refinery show after0" in shown
+
+
+def test_a_limit_that_fits_nothing_is_said(project: Path) -> None:
+    audited = call("perf", "audit", "--limit", "tol max_duration_ms=5")
+    document = call("perf", "audit", "--limit", "tol max_duration_ms=5", "--json").json
+
+    assert "no component fits the limit 'tol max_duration_ms=5'" in audited.stderr
+    assert document["unmatched"] == [{"selector": "tol", "limit": "max_duration_ms", "value": 5.0}]
+
+
+def test_a_component_without_a_layer_leaves_the_queue_by_its_kind(project: Path) -> None:
+    limit = ("perf", "audit", "--limit", "llm max_duration_ms=20", "--json")
+    for took_ms, wanted in ((50, {"violations": 1, "left": 0}), (1, {"violations": 0, "left": 1})):
+        store = open_store(str(project / "traces.db"))
+        at_ms = 10_000 * (60 - took_ms)
+        store.write_runs(
+            run(f"m{took_ms}-{number}", "llm", name="ask", at_ms=at_ms, took_ms=took_ms)
+            for number in range(100)
+        )
+        store.delete_traces([f"m50-{number}" for number in range(100)] if took_ms == 1 else [])
+        store.close()
+        document = call(*limit).json
+
+        assert {name: len(document[name]) for name in wanted} == wanted
+
+
+def test_an_item_whose_queued_version_is_gone_leaves_without_a_comparison(project: Path) -> None:
+    limit = ("perf", "audit", "--limit", "node max_duration_ms=20", "--json")
+    for variant, took_ms in (("a" * 64, 50), ("b" * 64, 1)):
+        store = open_store(str(project / "traces.db"))
+        store.write_runs(
+            run(
+                f"{variant[0]}{number}",
+                "chain",
+                name="ask",
+                layer="node",
+                at_ms=100 - took_ms,
+                took_ms=took_ms,
+                code=CodeReference(variant=variant),
+            )
+            for number in range(8)
+        )
+        if variant[0] == "b":
+            store.delete_traces([f"a{number}" for number in range(8)])
+        store.close()
+        called = call(*limit)
+
+    (left,) = called.json["left"]
+    assert (called.code, left["state"], left["outcome"]) == (0, "resolved", None)
+    assert "no run of the queued version is left" in left["reason"]
 
 
 def test_an_item_is_taken_and_dropped(project: Path) -> None:

@@ -102,6 +102,63 @@ def test_hours_and_sessions_are_told_apart(reader: Reader) -> None:
     assert {one.key for one in figures(reader, Frame(), "session")} == {"before", "after"}
 
 
+def test_runs_are_of_the_session_and_user_that_their_trace_names(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "traces.db"))
+    for number in range(12):
+        is_late = number >= 6
+        root = run(
+            f"t{number}",
+            session_id="after" if is_late else "before",
+            user_id="ada",
+            took_ms=100,
+        )
+        took_ms = 50 + number if is_late else 10 + number
+        below = run(f"t{number}/1", "tool", f"t{number}", name="search", took_ms=took_ms)
+        store.write_runs([root, below])
+
+    after, before = Frame(session="after"), Frame(session="before")
+    found = perf.report(store, after, against=before)
+    by_session = perf.report(store, Frame(), "session")
+    by_user = perf.report(store, Frame(), "user")
+    store.close()
+
+    assert {one.key: one.count for one in found.figures} == {"agent": 6, "search": 6}
+    assert {one.key: one.finding for one in found.regressions}["search"] is Finding.SLOWER
+    assert {one.key: one.count for one in by_session.figures} == {"after": 12, "before": 12}
+    assert {one.key: one.count for one in by_user.figures} == {"ada": 24}
+
+
+def test_an_error_raised_on_is_counted_where_it_came_up(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "traces.db"))
+    store.write_runs(
+        [
+            run("t", name="agent", failed="no shelf 7"),
+            run("t/1", "chain", "t", name="plan", failed="no shelf 7"),
+            run("t/1/1", "tool", "t/1", name="search", failed="no shelf 7"),
+            run("t/1/2", "tool", "t/1", name="book", failed="no seat"),
+        ]
+    )
+
+    with open_reader(store.analytics()) as reader:  # type: ignore[attr-defined]  # SQLite has it
+        found = error_patterns(reader, Frame())
+        of_plan = error_patterns(reader, Frame(name="plan"))
+    store.close()
+
+    assert [(one.pattern, one.count, one.names) for one in found] == [
+        ("no seat", 1, ("book",)),
+        ("no shelf <n>", 1, ("search",)),
+    ]
+    assert [(one.count, one.names) for one in of_plan] == [(1, ("plan",))]
+
+
+def test_a_frame_that_ends_before_it_begins_is_refused(store: Store) -> None:
+    for frame in (Frame(since_ns=2, until_ns=1), Frame(since_ns=2, until_ns=2)):
+        with pytest.raises(InputError, match="ends before it begins"):
+            perf.report(store, frame)
+        with pytest.raises(InputError, match="ends before it begins"):
+            perf.report(store, Frame(), against=frame)
+
+
 def test_an_unknown_group_is_refused(store: Store) -> None:
     with pytest.raises(InputError, match="grouped by"):
         perf.report(store, Frame(), "name; DROP TABLE runs")

@@ -89,8 +89,42 @@ def test_a_hash_that_is_unknown_or_not_unique_is_said(store: Store) -> None:
         perf_variants.compare(store, "ffff", FAST)
     with pytest.raises(NotFoundError):
         perf_variants.compare(store, "a", FAST)
+    with pytest.raises(NotFoundError, match="no version of 'serch'") as caught:
+        perf_variants.compare(store, "serch")
+    assert caught.value.hint == "did you mean 'search'?"
+
+
+def test_a_block_inside_a_function_does_not_count_as_the_function(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "traces.db"))
+    for variant, took_ms in ((OLD, 50), (FAST, 10)):
+        for one in calls(variant, took_ms, 0 if variant == OLD else 1000):
+            assert one.code is not None
+            function = replace(one, code=replace(one.code, qualname="Shop.search"))
+            block = replace(function, run_id=f"{one.run_id}/b", name="part", metadata=None)
+            end_ns = (one.start_ns or 0) + 1_000_000
+            store.write_runs(
+                [
+                    function,
+                    *(replace(block, run_id=f"{block.run_id}{n}", end_ns=end_ns) for n in "ab"),
+                ]
+            )
+
+    whole = perf_variants.compare(store, OLD, FAST).comparison
+    named = perf_variants.compare(store, "part").comparison
+    store.close()
+
+    assert (whole.first.name, whole.first.count, whole.finding) == ("search", 12, Finding.FASTER)
+    assert whole.duration.value == pytest.approx(11.5 / 51.5)
+    assert (named.first.name, named.finding) == ("part", Finding.NONE)
+
+
+def test_one_version_alone_is_not_compared(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "traces.db"))
+    store.write_runs(calls(OLD, 50, 0))
+
     with pytest.raises(NotFoundError, match="two are needed"):
-        perf_variants.compare(store, "nothing")
+        perf_variants.compare(store, "search")
+    store.close()
 
 
 def test_an_audit_holds_the_version_that_ran_last_against_its_limits(store: Store) -> None:
@@ -106,6 +140,47 @@ def test_an_audit_holds_the_version_that_ran_last_against_its_limits(store: Stor
     assert earlier.violations[0].component.variant == OLD
     assert earlier.violations[0].breaches[0].measured.observed == pytest.approx(53.0)
     assert lenient.violations == ()
+
+
+def test_a_limit_that_too_few_runs_tell_of_is_neither_kept_nor_broken(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "traces.db"))
+    store.write_runs(replace(one, end_ns=None) for one in calls(OLD, 50, 0))
+    given = [*strict_limits(), Threshold("node", "max_tokens", 5)]
+
+    with open_reader(store.analytics()) as reader:  # type: ignore[attr-defined]  # SQLite has it
+        found = audit(reader, Frame(), given)
+    store.close()
+
+    assert found.violations == ()
+    assert [one.name for one in found.unknown] == ["search"]
+    assert found.kept == {("tool", "search"): frozenset()}
+    assert found.unmatched == (given[1],)
+
+
+def test_long_inputs_that_the_copy_cuts_are_not_taken_for_repeated(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "traces.db"))
+    told = {}
+    for name, length in (("short", 10), ("long", 9_000)):
+        store.write_runs(
+            run(
+                f"{name}{number}",
+                "tool",
+                None,
+                name=name,
+                layer="tool",
+                trace_id=f"{name}0",
+                took_ms=50,
+                inputs={"text": "x" * length, "number": number if name == "long" else 0},
+            )
+            for number in range(8)
+        )
+    with open_reader(store.analytics()) as reader:  # type: ignore[attr-defined]  # SQLite has it
+        for one in audit(reader, Frame(), [Threshold("tool", "max_duration_ms", 5)]).violations:
+            told[one.component.name] = one.recommendation
+    store.close()
+
+    assert "repeat inputs" in told["short"]
+    assert "repeat inputs" not in told["long"]
 
 
 def strict_limits() -> list[Threshold]:

@@ -82,7 +82,7 @@ def report(
     """Count, percentiles, success, tokens and cost by group; errors; critical path.
 
     With --against: what became slower or less reliable. Exit code 1 when that is shown, 5 when
-    no run matches.
+    no run matches, or nothing is in both frames.
     """
     from refinery.performance.intervals import Finding
     from refinery.workflows import perf
@@ -97,7 +97,7 @@ def report(
         json_output,
         lambda screen: perf_view.show_report(found, screen, only_errors=errors),
     )
-    if not found.figures:
+    if not found.figures or (other is not None and not found.regressions):
         raise typer.Exit(ExitCode.NOTHING)
     worse = [
         one for one in found.regressions if one.finding is Finding.SLOWER or one.is_less_reliable
@@ -186,7 +186,7 @@ def audit(
 ) -> None:
     """Hold components against their limits and queue those that break one.
 
-    Exit code 1 when a limit is broken, or the tests fail.
+    Exit code 1 when a limit is broken, or the tests fail; 5 when no run matches.
     """
     from refinery.workflows import perf_audit, repositories
     from refinery.workflows.test_runs import Ending
@@ -206,6 +206,8 @@ def audit(
         json_output,
         lambda screen: perf_view.show_audited(found, screen),
     )
+    if not found.audit.components:
+        raise typer.Exit(ExitCode.NOTHING)
     has_failed = found.tests is not None and found.tests.ending is not Ending.PASSED
     is_broken = bool(found.audit.violations) or has_failed
     raise typer.Exit(ExitCode.NEGATIVE if is_broken else ExitCode.DONE)
