@@ -108,6 +108,7 @@ def test_runs_are_of_the_session_and_user_that_their_trace_names(tmp_path: Path)
         is_late = number >= 6
         root = run(
             f"t{number}",
+            name="agent",
             session_id="after" if is_late else "before",
             user_id="ada",
             took_ms=100,
