@@ -22,8 +22,14 @@ MIN_TOKENS = 300
 """Smallest budget: below it not even the failures of a trace can be told."""
 _CLOSING = 120
 """Tokens kept for the last lines, which say what was left out; at most a third of the budget."""
+_STACK = 1_500
+"""Characters of a stack, from its end."""
+_STACK_SHARE = 0.4
+"""Share of what is left that a stack may take: what was asked and answered matters as well."""
 _LARGEST_SHARE = 0.25
 """Share of what is left that one value may take."""
+_LEAST_SHARE = 200
+"""Tokens a trace gets as long as there are any, so that a few are told and not all begun."""
 _NAMED = 12
 """Runs that are left out and named; the others are counted."""
 
@@ -48,15 +54,20 @@ class _Page:
     counter: Counter
     left: int
     parts: list[str]
+    heading: str = ""
+    """Of a section, written with the first text below it."""
     shown: int = 0
     cut_values: int = 0
+    traces_left_out: int = 0
 
     def add(self, text: str) -> bool:
         """Write a text when there is room for it."""
-        cost = self.counter.count(text) + 1
+        whole = f"{self.heading}\n{text}" if self.heading else text
+        cost = self.counter.count(whole) + 1
         if cost > self.left:
             return False
-        self.parts.append(text)
+        self.parts.append(whole)
+        self.heading = ""
         self.left -= cost
         return True
 
@@ -78,13 +89,14 @@ def export_markdown(traces: Sequence[tuple[Trace, Label | None]], max_tokens: in
     page = _Page(counting, max_tokens - closing, [])
     left_out: list[str] = []
     for number, (trace, label) in enumerate(traces):
-        share = page.left // (len(traces) - number)
+        share = max(page.left // (len(traces) - number), min(page.left, _LEAST_SHARE))
         part = _Page(counting, share, [])
         left_out += _trace(part, trace, label)
         page.parts += part.parts
         page.left -= share - part.left
         page.shown += part.shown
         page.cut_values += part.cut_values
+        page.traces_left_out += part.traces_left_out
     text = _closed(page, left_out, max_tokens)
     return Exported(
         text,
@@ -113,6 +125,8 @@ def _closed(page: _Page, left_out: list[str], max_tokens: int) -> str:
 
 def _missing(page: _Page, left_out: list[str], named: int) -> str:
     parts = []
+    if page.traces_left_out:
+        parts.append(f"{page.traces_left_out} traces")
     if left_out:
         names = ", ".join(left_out[:named])
         more = f" ({names}{', …' if len(left_out) > named else ''})" if named else ""
@@ -129,21 +143,35 @@ def _provider(traces: Sequence[tuple[Trace, Label | None]]) -> str | None:
 
 def _trace(page: _Page, trace: Trace, label: Label | None) -> list[str]:
     """Write one trace; returns the runs that are not shown."""
+    if not page.add("\n".join(_head(trace, label))):
+        page.traces_left_out += 1
+        return []
+    left_out = _failures(page, trace)
+    page.heading = "\n## Outline\n"
+    if outline := _outline(page, trace):
+        page.add(outline)
+    page.heading = "\n## Runs, the most telling first\n"
+    left_out += [_title(run) for run in _by_importance(trace) if not _payloads(page, run)]
+    page.heading = ""
+    return left_out
+
+
+def _failures(page: _Page, trace: Trace) -> list[str]:
+    """Write what failed, the deepest and latest first; returns what is not shown."""
+    page.heading = "\n## What failed\n"
     left_out: list[str] = []
-    page.add("\n".join(_head(trace, label)))
-    failed = [run for run in trace.runs if run.is_failed]
-    if failed:
-        page.add("\n## What failed\n")
-        for run in reversed(failed):  # the deepest and latest first: parents repeat their errors
-            if not page.add(_failure(page, run)):
-                left_out.append(f"the error of {_title(run)}")
-    outline = _outline(page, trace)
-    if outline:
-        page.add("\n## Outline\n\n" + outline)
-    page.add("\n## Runs, the most telling first\n")
-    for run in _by_importance(trace):
-        if not _payloads(page, run):
-            left_out.append(_title(run))
+    told: dict[tuple[str | None, str | None], str] = {}
+    for run in reversed([run for run in trace.runs if run.is_failed]):
+        said = (run.error.type, run.error.message) if run.error else (None, None)
+        if said in told:  # raised on: the stack of where it came up says it
+            text = f"### {_title(run)}\nThe same error as {told[said]}."
+            is_shown = page.add(text)
+        else:
+            is_shown = _failure(page, run)
+            if is_shown and run.error is not None:
+                told[said] = _title(run)
+        if not is_shown:
+            left_out.append(f"the error of {_title(run)}")
     return left_out
 
 
@@ -165,15 +193,23 @@ def _head(trace: Trace, label: Label | None) -> Iterator[str]:
         yield f"- labelled {label.outcome}{said}"
 
 
-def _failure(page: _Page, run: Run) -> str:
-    error = run.error
-    assert error is not None or run.is_failed
-    lines = [f"### {_title(run)}"]
-    if error is not None:
-        lines.append(_fenced(_cut(page, f"{error.type}: {error.message}", 0.5)))
-        if error.stack:
-            lines.append("Stack, its end:\n" + _fenced(_safe(error.stack)[-1500:]))
-    return "\n".join(lines)
+def _failure(page: _Page, run: Run) -> bool:
+    """Write an error with the end of its stack, else alone, else its beginning."""
+    title, error = f"### {_title(run)}", run.error
+    if error is None:
+        return page.add(title)
+    cut = page.cut_values
+    said = _fenced(_cut(page, f"{error.type}: {error.message}", 0.5))
+    if error.stack:
+        stack = "Stack, its end:\n" + _fenced(_safe(error.stack)[-_STACK:])
+        has_room = page.counter.count(stack) <= page.left * _STACK_SHARE
+        if has_room and page.add(f"{title}\n{said}\n{stack}"):
+            return True
+    if page.add(f"{title}\n{said}"):
+        page.cut_values += bool(error.stack)  # its stack is missing
+        return True
+    page.cut_values = cut
+    return False
 
 
 def _outline(page: _Page, trace: Trace) -> str:

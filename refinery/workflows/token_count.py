@@ -2,12 +2,14 @@
 
 Nothing is downloaded: OpenAI's tokenizer is used only when tiktoken has its vocabulary cached.
 The estimate is a third of the UTF-8 bytes, and at least the number of words and signs; English
-has about four bytes a token, so the estimate is above what a model counts for most texts.
+has about four bytes a token, so the estimate is above what a model counts for most texts. Digits
+count once more: of ids and hashes two characters may be a token.
 """
 
 import hashlib
 import os
 import re
+import string
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +19,9 @@ from typing import Any
 
 BYTES_PER_TOKEN = 3
 """Bytes that count as a token in the estimate (chosen by us, on the safe side)."""
+DIGITS_PER_TOKEN = 3
+"""Digits that count as one more: tokenizers take at most three together, and every change from
+letters to digits in an id begins a token."""
 
 _ENCODING = "o200k_base"
 _VOCABULARY = f"https://openaipublic.blob.core.windows.net/encodings/{_ENCODING}.tiktoken"
@@ -48,7 +53,8 @@ def counter(provider: str | None) -> Counter:
 def estimate(text: str) -> int:
     """Tokens of a text, estimated from above for most of them."""
     size = len(text.encode("utf-8", "replace"))
-    return max(-(-size // BYTES_PER_TOKEN), sum(1 for _ in _PIECE.finditer(text)))
+    plain = max(-(-size // BYTES_PER_TOKEN), sum(1 for _ in _PIECE.finditer(text)))
+    return plain + -(-sum(map(text.count, string.digits)) // DIGITS_PER_TOKEN)
 
 
 @cache

@@ -1,6 +1,8 @@
 """Markdown for language models: within its budget, what matters first, nothing silently lost."""
 
+from dataclasses import replace
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refinery.errors import InputError
-from refinery.model.trace import Label, Trace
+from refinery.model.trace import Label, RunError, Trace
 from refinery.workflows.export_markdown import MIN_TOKENS, export_markdown
 from refinery.workflows.token_count import estimate
 from tests.cli.calling import call
@@ -70,6 +72,60 @@ def test_failures_come_before_everything_else() -> None:
     assert (
         text.index("where is it?") < text.index("look up 7\n") if "look up 7\n" in text else True
     )
+
+
+def test_the_smallest_budget_tells_the_error_and_what_was_asked() -> None:
+    stack = "Traceback\n" + '  File "a.py", line 3, in f\n' * 200
+    root = run("t", "agent", inputs={"q": "where is it?"})
+    broken = run("t/1", "tool", "t", failed="the shelf is empty")
+    broken = replace(broken, error=replace(broken.error or RunError("x", "x"), stack=stack))
+
+    found = export_markdown([(trace(root, broken), None)], MIN_TOKENS)
+
+    assert "the shelf is empty" in found.text
+    assert "where is it?" in found.text
+    assert "Left out: the ends of 1 values" in found.text
+
+
+def test_an_error_raised_on_is_told_once() -> None:
+    root = run("t", "agent", failed="the shelf is empty")
+    broken = run("t/1", "tool", "t", name="fetch", failed="the shelf is empty")
+
+    text = export_markdown([(trace(root, broken), None)], 5_000).text
+
+    assert text.count("the shelf is empty") == 1
+    assert "### agent t\nThe same error as tool fetch." in text
+
+
+def test_a_section_that_has_nothing_has_no_heading() -> None:
+    text = export_markdown([(big(), None)], MIN_TOKENS).text
+    lines = [line for line in text.splitlines() if line]
+
+    for line, following in pairwise(lines):
+        assert not (line.startswith("## ") and following.startswith(("## ", "---")))
+
+
+def test_traces_beyond_the_budget_are_counted_and_none_is_told_under_another() -> None:
+    several = [
+        (trace(run(f"t{n}", "agent", inputs=f"asked {n}", failed=f"lost {n}")), None)
+        for n in range(100)
+    ]
+
+    found = export_markdown(several, 1_000)
+
+    told = [part.split(" ")[0] for part in found.text.split("# Trace ")[1:]]
+    assert 3 <= len(told) < 100
+    for part in found.text.split("# Trace ")[1:]:
+        name = part.split(" ")[0]
+        assert f"lost {name[1:]}\n" in part
+        assert part.count("lost ") == 1
+    assert f"Left out: {100 - len(told)} traces" in found.text
+    assert estimate(found.text) <= 1_000
+
+
+def test_ids_are_estimated_by_more_than_a_third_of_their_bytes() -> None:
+    assert estimate("01a200bc-34a6-7dd5-b5a0-43e33ae97478") >= 18
+    assert estimate("9" * 300) >= 100
 
 
 def test_a_small_trace_is_whole() -> None:
