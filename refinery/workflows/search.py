@@ -4,6 +4,7 @@ Time, users, sessions and words are answered by the trace store. Meaning needs t
 without it everything else works and says what is missing.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from refinery import plugins
 from refinery.errors import InputError, NotFoundError, PluginError
 from refinery.model.trace import Trace
-from refinery.ports import Embedder, Store
+from refinery.ports import Embedder, RunFilter, Store
 from refinery.search import searching, text
 from refinery.search.interactions import asked_of
 from refinery.search.people import Span
@@ -44,6 +45,8 @@ FOLDER = "observability"
 FILLING_S = 8.0
 """Seconds a search may spend on bringing the index up to date; what is left it says."""
 INSTALL = "pip install 'refinery[lance]'"
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{1,27}|[0-9a-f]{16,32}", re.IGNORECASE)
+"""A UUID, or the beginning of one; ids of OpenTelemetry's traces."""
 WORDS_OF_A_TEXT = 20
 """Words of a long text that are looked for: its longest, as the rarest tend to be."""
 
@@ -159,6 +162,7 @@ def similar(
     Raises:
         RefusedError: the query asks for a user the scope does not cover.
         InputError: several traces begin so, or there is nothing to compare with.
+        NotFoundError: it looks like the id of a trace, and there is none.
     """
     ways = ways or Ways()
     trace = _trace_of(workspace, given, scope)
@@ -166,6 +170,10 @@ def similar(
     asked = scope.limit(replace(query, text=words).checked())
     if trace is None and not asked.text:
         raise InputError("there is nothing to compare with", hint="give a trace or a text")
+    if trace is None and _ID.fullmatch(given.strip()):
+        raise NotFoundError(
+            f"no trace {given.strip()!r}", hint="`refinery traces` lists them; a text has words"
+        )
 
     def point(index: "Index") -> "Point | None":
         kept = index.point_of(trace.trace_id) if trace else None
@@ -176,8 +184,12 @@ def similar(
     if not meaning.near and ways.by_text:
         told = replace(asked, text=" ".join(_telling(asked.text)))
         by_text = text.ranked(workspace.store, told, DEPTH) if told.text else []
-    excluded = frozenset([trace.trace_id]) if trace else frozenset()
-    ranking = Ranking(by_text, meaning.near, meaning.embedder, excluded)
+    itself = trace.trace_id if trace else None
+    ranking = Ranking(
+        [one for one in by_text if one.trace.trace_id != itself],
+        [one for one in meaning.near if one[0] != itself],
+        meaning.embedder,
+    )
     found = _found(workspace, asked, scope, ranking, meaning)
     return replace(found, like=trace.trace_id if trace else None)
 
@@ -296,7 +308,7 @@ def _near(
             _fill(index, ways.whole or workspace.store, ways, found)
             point = place(index)
             if point is not None:
-                found.near = index.nearest(point, asked, DEPTH, exact=ways.is_exact)
+                found.near = _nearest(index, point, asked, ways, workspace.store)
             if ways.is_literal:
                 found.holding = index.containing(asked.text, asked, DEPTH)
             found.embedder = index.embedder.name
@@ -313,6 +325,21 @@ def _near(
             )
         found.notes += index.notes
     return found
+
+
+def _nearest(
+    index: "Index", point: "Point", asked: Query, ways: Ways, store: Store
+) -> list[tuple[str, float]]:
+    """What is nearest of what the store shows; the rest takes no place among it."""
+    depth, seen = DEPTH, -1
+    while True:
+        near = index.nearest(point, asked, depth, exact=ways.is_exact)
+        if ways.whole is None:
+            return near
+        shown = [one for one in near if store.find_runs(RunFilter(trace_id=one[0], limit=1)).runs]
+        if len(shown) >= DEPTH or len(near) == seen:
+            return shown[:DEPTH]
+        depth, seen = 4 * depth, len(near)
 
 
 def _mark(store: Store) -> str | None:
