@@ -79,7 +79,7 @@ def recording_ends_with_the_test() -> Iterator[None]:
     """Switch off what a test switched on for the whole process."""
     yield
     switch = sys.modules.get("refinery.recorders.switch")
-    state = getattr(switch, "_State", None)
+    state = getattr(switch, "_state", None)
     if state is None:
         return
     if state.handler is not None:

@@ -8,7 +8,7 @@ remembers what LangChain's said when it was set.
 import sys
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from refinery.recorders._book import Book
@@ -16,19 +16,39 @@ if TYPE_CHECKING:
 LANGCHAIN = "langchain_core.runnables.config"
 
 
-@dataclass(slots=True, eq=False)  # not frozen: every run makes one, and that costs twice as much
-class Inside:
-    """A run of ours at work, and what it runs inside; never changed."""
+class Inside(Protocol):
+    """A run of ours at work, and what it runs inside; none of it ever changes."""
+
+    @property
+    def run_id(self) -> str:
+        """The run."""
+
+    @property
+    def around(self) -> str | None:
+        """LangChain's run at work when this one began."""
+
+    @property
+    def outer(self) -> "Inside | None":
+        """The run of ours around this one."""
+
+    @property
+    def book(self) -> "Book | None":
+        """Where runs inside this one are kept; None: the process's own."""
+
+    @property
+    def is_reported(self) -> bool:
+        """Whether it is LangChain's, which says itself what the parents of its runs are."""
+
+
+@dataclass(slots=True, eq=False)
+class _Entered:
+    """One that was entered by its id."""
 
     run_id: str
     around: str | None
-    """LangChain's run at work when this one began."""
-    outer: "Inside | None"
-    """The run of ours around this one."""
+    outer: Inside | None
     book: "Book | None"
-    """Where runs inside this one are kept; None: the process's own."""
-    is_reported: bool = False
-    """Whether it is LangChain's, which says itself what the parents of its runs are."""
+    is_reported: bool
 
 
 Mark: TypeAlias = "Token[Inside | None]"
@@ -41,7 +61,7 @@ _model_call: "ContextVar[tuple[Book, str] | None]" = ContextVar("refinery_model"
 
 
 enter_with = _current.set
-"""The same as `enter` for one who knows already what the run is inside of."""
+"""The same as `enter` for one that knows itself what it runs inside."""
 
 
 def enter(run_id: str, book: "Book | None" = None, *, is_reported: bool = False) -> Mark:
@@ -54,7 +74,7 @@ def enter(run_id: str, book: "Book | None" = None, *, is_reported: bool = False)
     """
     outer = _current.get()
     kept = book if book is not None or outer is None else outer.book
-    return _current.set(Inside(run_id, langchain_run(), outer, kept, is_reported))
+    return _current.set(_Entered(run_id, langchain_run(), outer, kept, is_reported))
 
 
 def leave(token: Mark) -> None:

@@ -66,10 +66,7 @@ def guarded(method: Callable[P, R]) -> Callable[P, R | None]:
         except HOSTS:
             raise
         except BaseException as error:  # noqa: BLE001  # hostile values may raise anything
-            try:
-                lose(f"{type(error).__name__} in {method.__name__}")
-            except Exception:  # noqa: BLE001  # e.g. no stack left for one more call
-                return None
+            swallow(error, method)
             return None
 
     return call
@@ -82,11 +79,16 @@ def safely(action: Callable[..., R], *args: Any, **kwargs: Any) -> R | None:
     except HOSTS:
         raise
     except BaseException as error:  # noqa: BLE001  # hostile values may raise anything
-        try:
-            lose(f"{type(error).__name__} in {getattr(action, '__name__', 'the recorder')}")
-        except Exception:  # noqa: BLE001  # e.g. no stack left for one more call
-            return None
+        swallow(error, action)
         return None
+
+
+def swallow(error: BaseException, action: Callable[..., Any]) -> None:
+    """Count that something of the recorder's went wrong."""
+    try:
+        lose(f"{type(error).__name__} in {getattr(action, '__name__', 'the recorder')}")
+    except Exception:  # noqa: BLE001  # e.g. no stack left for one more call
+        return
 
 
 def lose(reason: str, book: Book | None = None) -> None:
@@ -124,17 +126,6 @@ def held_of(value: Any) -> tuple[Any, int]:
         return None, 0
 
 
-def fragment_of(value: Any) -> tuple[Any, int, Any]:
-    """The same as `fragment`, for values that may raise anything at all."""
-    try:
-        return fragment(value)
-    except HOSTS:
-        raise
-    except BaseException as error:  # noqa: BLE001  # hostile values may raise anything
-        lose(f"{type(error).__name__} in a value")
-        return None, 0, None
-
-
 def kind_of(layer: Any) -> RunKind:
     """The kind of a run by its layer: a tool is a tool, a step a step, all else a chain."""
     return _KINDS.get(layer, RunKind.CHAIN) if type(layer) is str else RunKind.CHAIN
@@ -155,23 +146,45 @@ def book_at_hand() -> Book | None:
     return book
 
 
-class Call:
-    """One run that has begun."""
+class Call(Meter):
+    """One run that has begun, and what its context variable says of it."""
 
-    __slots__ = ("_inside", "_mark", "book", "fields", "is_open", "meter", "run_id", "size_bytes")
+    __slots__ = (
+        "_inside",
+        "_mark",
+        "around",
+        "book",
+        "further",
+        "is_open",
+        "outer",
+        "run_id",
+        "size_bytes",
+    )
+    is_reported = False
 
-    def __init__(
-        self, book: Book, run_id: str, around: str | None, outer: _context.Inside | None
-    ) -> None:
+    book: Book
+    run_id: str
+    around: str | None
+    outer: _context.Inside | None
+    further: dict[str, Any]
+    """Fields of `Run` to be told at the end."""
+    size_bytes: int
+    is_open: bool
+    _inside: _context.Inside | None
+    _mark: _context.Mark
+
+    def open(self, book: Book, run_id: str, around: str | None) -> None:
+        """A run that has begun, which the present code is inside of from now on."""
         self.book = book
         self.run_id = run_id
-        self.fields: dict[str, Any] = {}
-        """Fields of `Run` to be told at the end."""
+        self.around = around
+        self.outer = _context.current()
+        self.further = {}
         self.size_bytes = 0
         self.is_open = True
-        self._mark = _context.enter_with(_context.Inside(run_id, around, outer, book))
-        self._inside: _context.Inside | None = None
-        self.meter = Meter()
+        self._inside = None
+        self._mark = _context.enter_with(self)
+        self.start()
 
     def hold(self, value: Any) -> Any:
         """A value as it is now, to be put into the run's inputs or outputs untouched."""
@@ -193,18 +206,18 @@ class Call:
 
     def take_turns(self) -> None:
         """Be a run that works in turns with its caller; it rests until `work` is called."""
-        self.meter.pause()
+        self.pause()
         self._inside = _context.swap(None)
         _context.leave(self._mark)
 
     def work(self) -> None:
         """Begin a turn: what runs from now on is inside this run."""
         self._inside = _context.swap(self._inside)
-        self.meter.resume()
+        self.resume()
 
     def rest(self) -> None:
         """End a turn."""
-        self.meter.pause()
+        self.pause()
         self._inside = _context.swap(self._inside)
 
     def end(self, error: BaseException | None = None) -> None:
@@ -217,10 +230,11 @@ class Call:
     def end_with(self, result: Any) -> None:
         """End the run of a function that returned."""
         # Few functions on the way: with cold caches each costs µs (benchmarks/overhead.py).
-        meter = self.meter
-        meter.stop()
+        self.stop()
         self.is_open = False
         _context.leave(self._mark)
+        further = self.further
+        further["metrics"] = self
         held: Any = None
         size_bytes, gave = 0, None
         try:
@@ -229,24 +243,22 @@ class Call:
             raise
         except BaseException as error:  # noqa: BLE001  # hostile values may raise anything
             lose(f"{type(error).__name__} in a value")
-        fields = self.fields
-        fields["outputs"] = held
-        fields["metrics"] = meter
+        further["outputs"] = held
         size_bytes += self.size_bytes
-        self.book.finish(self.run_id, fields, size_bytes=size_bytes, gave=gave)
+        self.book.finish(self.run_id, further, size_bytes=size_bytes, gave=gave)
 
     def _send(self, error: BaseException | None) -> None:
-        fields = self.fields
-        self.meter.stop()
-        fields["metrics"] = self.meter
+        further = self.further
+        self.stop()
+        further["metrics"] = self
         if error is not None:
             ended, notes = ending(error)
-            fields.update(ended)
+            further.update(ended)
             for name, value in notes.items():
                 self.note(name, value)
-        if "metadata" in fields and (run := self.book.get(self.run_id)):
-            fields["metadata"] = {**(run.fields.get("metadata") or {}), **fields["metadata"]}
-        self.book.finish(self.run_id, fields, size_bytes=self.size_bytes)
+        if "metadata" in further and (run := self.book.get(self.run_id)):
+            further["metadata"] = {**(run.fields.get("metadata") or {}), **further["metadata"]}
+        self.book.finish(self.run_id, further, size_bytes=self.size_bytes)
 
 
 @guarded
@@ -306,8 +318,13 @@ def open_run(
         fields, size_bytes = _first_fields(about)
     given = None
     if inputs is not None:
-        fields["inputs"], inputs_bytes, given = fragment_of(inputs)
-        size_bytes += inputs_bytes
+        try:
+            fields["inputs"], inputs_bytes, given = fragment(inputs)
+            size_bytes += inputs_bytes
+        except HOSTS:
+            raise
+        except BaseException as error:  # noqa: BLE001  # hostile values may raise anything
+            lose(f"{type(error).__name__} in a value")
     kept.start(
         run_id,
         parent_id,
@@ -317,7 +334,9 @@ def open_run(
         source=about.source,
         given=given,
     )
-    return Call(kept, run_id, around, _context.current())
+    call = Call()  # without `__init__`, as `Place`
+    call.open(kept, run_id, around)
+    return call
 
 
 def _first_fields(about: About) -> tuple[dict[str, Any], int]:

@@ -22,6 +22,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 PER_READING = 1_000
@@ -72,48 +73,44 @@ class _Purse:
 _purse = _Purse()
 
 
+@dataclass(slots=True)
+class _Seen:
+    """Memory and I/O at the beginning of a run, and what became of them."""
+
+    is_paid: bool
+    """Whether the run has a reading of its own at its beginning, and so one at its end."""
+    rss: int | None = None
+    io: int | None = None
+    rss_bytes: int | None = None
+    rss_delta: int | None = None
+    io_bytes: int | None = None
+
+
 class Meter:
-    """Measures one run; `resume` and `pause` bracket each stretch of its work."""
+    """Measures one run, from `start` to `stop`; `resume` and `pause` bracket its stretches."""
 
-    __slots__ = (
-        "_begun_ns",
-        "_cpu_ns",
-        "_io",
-        "_io_bytes",
-        "_is_paid",
-        "_mark_ns",
-        "_rss",
-        "_rss_bytes",
-        "_rss_delta",
-        "_thread",
-        "_wall_ns",
-    )
+    __slots__ = ("_begun_ns", "_cpu_ns", "_mark_ns", "_seen", "_thread", "_wall_ns")
 
-    def __init__(self) -> None:
+    _begun_ns: int
+    _cpu_ns: int | None
+    """Processor time of the stretches that have ended; None when it is unknown."""
+    _mark_ns: int | None
+    """Processor time of the thread when the stretch at work began; None between two."""
+    _seen: _Seen | None
+    """None when no reading stands for its beginning."""
+    _thread: int
+    _wall_ns: int
+
+    def start(self) -> None:
+        """The run begins, with a stretch of work on this thread."""
         self._begun_ns = now = time.monotonic_ns()
-        self._is_paid = False
-        self._wall_ns = 0
-        self._rss: int | None = None
-        self._io: int | None = None
-        self._rss_bytes: int | None = None
-        self._rss_delta: int | None = None
-        self._io_bytes: int | None = None
         purse = _purse
-        if purse.left_ns > 0 or now < purse.fresh_until_ns:
-            self._look(now)
-        self._cpu_ns: int | None = 0
+        has_look = purse.left_ns > 0 or now < purse.fresh_until_ns
+        self._seen = _look(now) if has_look else None
+        self._wall_ns = 0
+        self._cpu_ns = 0
         self._thread = threading.get_ident()
-        self._mark_ns: int | None = time.thread_time_ns()
-
-    def _look(self, now: int) -> None:
-        """Learn what memory and I/O are at the beginning."""
-        latest = _latest
-        age_ns = now - latest.at_ns
-        self._is_paid = _purse.left_ns > 0 and age_ns > PAUSE_NS
-        if self._is_paid:
-            _read(now)
-        if self._is_paid or age_ns <= FRESH_NS:
-            self._rss, self._io = latest.rss, latest.io
+        self._mark_ns = time.thread_time_ns()
 
     def resume(self) -> None:
         """A stretch of work begins on this thread."""
@@ -137,39 +134,52 @@ class Meter:
                 self._cpu_ns += time.thread_time_ns() - self._mark_ns
             else:
                 self._cpu_ns = None
-            self._mark_ns = None
         now = time.monotonic_ns()
         self._wall_ns = wall_ns = now - self._begun_ns
         purse = _purse
         left_ns = purse.left_ns + wall_ns // PER_READING
         purse.left_ns = left_ns = left_ns if left_ns < _SAVED_NS else _SAVED_NS
-        is_due = self._is_paid or (self._rss is not None and left_ns > 0 and wall_ns > LONG_NS)
-        if is_due or now <= purse.told_until_ns:
-            self._look_again(now, is_due)
+        if self._seen is not None or now <= purse.told_until_ns:
+            self._look_again(now, left_ns > 0 and wall_ns > LONG_NS)
 
-    def _look_again(self, now: int, is_due: bool) -> None:
+    def _look_again(self, now: int, is_paid: bool) -> None:
         """Learn what memory and I/O are at the end."""
-        latest = _latest
-        if is_due:
+        latest, seen = _latest, self._seen
+        if seen is not None and (seen.is_paid or (is_paid and seen.rss is not None)):
             _read(now)
-            if self._io is not None and latest.io is not None:
+            if seen.io is not None and latest.io is not None:
                 is_here = threading.get_ident() == self._thread
-                self._io_bytes = max(0, latest.io - self._io) if is_here else None
-            if self._rss is not None and latest.rss is not None:
-                self._rss_delta = latest.rss - self._rss
+                seen.io_bytes = max(0, latest.io - seen.io) if is_here else None
+            if seen.rss is not None and latest.rss is not None:
+                seen.rss_delta = latest.rss - seen.rss
         if now - latest.at_ns <= PAUSE_NS:
-            self._rss_bytes = latest.rss
+            self._seen = seen = seen or _Seen(is_paid=False)
+            seen.rss_bytes = latest.rss
 
     def told(self) -> dict[str, float]:
         """`Run.metrics`, of which what is not known is left out."""
+        seen = self._seen or _UNSEEN
         found = {
             "wall_ms": self._wall_ns / 1e6,
             "cpu_ms": None if self._cpu_ns is None else self._cpu_ns / 1e6,
-            "io_bytes": self._io_bytes,
-            "rss_delta_bytes": self._rss_delta,
-            "rss_bytes": self._rss_bytes,
+            "io_bytes": seen.io_bytes,
+            "rss_delta_bytes": seen.rss_delta,
+            "rss_bytes": seen.rss_bytes,
         }
         return {name: value for name, value in found.items() if value is not None}
+
+
+_UNSEEN = _Seen(is_paid=False)
+
+
+def _look(now: int) -> _Seen | None:
+    """What memory and I/O are at the beginning of a run; None when they are not known."""
+    latest = _latest
+    age_ns = now - latest.at_ns
+    is_paid = _purse.left_ns > 0 and age_ns > PAUSE_NS
+    if is_paid:
+        _read(now)
+    return _Seen(is_paid, latest.rss, latest.io) if is_paid or age_ns <= FRESH_NS else None
 
 
 def _read(now_ns: int) -> None:

@@ -1,5 +1,6 @@
 """Where a run stands in its trace, and LangSmith's sort key made of it."""
 
+import time
 from datetime import UTC, datetime
 
 
@@ -18,27 +19,42 @@ class Place:
         "wall_ns",
     )
 
-    def __init__(
-        self, run_id: str, parent: "Place | None", wall_ns: int, monotonic_ns: int
-    ) -> None:
+    run_id: str
+    trace_id: str
+    parent: "Place | None"
+    order: str | None
+    """The sort key, once somebody asked for it."""
+    start_ns: int
+    wall_ns: int
+    """Wall clock when the trace began, nanoseconds UTC."""
+    monotonic_ns: int
+    """Monotonic clock at that moment."""
+    source: str
+    is_sampled: bool
+
+    # No `__init__`: with cold caches that costs 5 µs more.
+    def take(self, run_id: str, parent: "Place | None", source: str) -> None:
+        """Take the place of a run that begins now.
+
+        Args:
+            run_id: the run.
+            parent: the place of the one around it; None for a root.
+            source: the recorder; the whole trace has the one of its root.
+        """
         self.run_id = run_id
-        self.order: str | None = None
-        """The sort key, once somebody asked for it."""
+        self.parent = parent
+        self.order = None
         if parent is None:
-            self.parent: Place | None = None
             self.trace_id = run_id
-            self.start_ns = self.wall_ns = wall_ns
-            self.monotonic_ns = monotonic_ns
-            self.source = "unknown"
+            self.start_ns = self.wall_ns = time.time_ns()
+            self.monotonic_ns = time.monotonic_ns()
+            self.source = source
             self.is_sampled = True
         else:
-            self.parent = parent
             self.trace_id = parent.trace_id
-            self.wall_ns = parent.wall_ns
-            """Wall clock when the trace began, nanoseconds UTC."""
-            self.monotonic_ns = parent.monotonic_ns
-            """Monotonic clock at that moment."""
-            self.start_ns = parent.wall_ns + monotonic_ns - parent.monotonic_ns
+            self.wall_ns = wall_ns = parent.wall_ns
+            self.monotonic_ns = monotonic_ns = parent.monotonic_ns
+            self.start_ns = wall_ns + time.monotonic_ns() - monotonic_ns
             self.source = parent.source
             self.is_sampled = parent.is_sampled
 

@@ -238,12 +238,13 @@ def fragment(value: Any) -> tuple[Any, int, Any]:
     """
     if orjson is not None and type(value) is dict:
         try:
-            raw = compact_json(value)
+            raw = b"".join((orjson.dumps(value, None, _OPTIONS), b""))  # `compact_json`
         except (TypeError, RuntimeError):
             pass
         else:
-            if len(raw) <= MAX_TEXT:
-                return orjson.Fragment(raw), len(raw), value
+            size_bytes = len(raw)
+            if size_bytes <= MAX_TEXT:
+                return orjson.Fragment(raw), size_bytes, value
     taker = Snapshot()
     held = taker.hold(value)
     return held, taker.size_bytes, None

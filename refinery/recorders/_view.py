@@ -10,7 +10,7 @@ import json
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from refinery.model.codec import encode
 from refinery.model.trace import Json
@@ -40,6 +40,9 @@ _LONG = 500
 """Length at which the diff of an entry point is told once a block, in bytes."""
 
 
+_NOTHING: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class Teller:
     """What all views of one book have in common."""
@@ -67,28 +70,36 @@ class View(Record):
         "told",
     )
 
-    def __init__(self, place: Place, parent_id: str | None, fields: dict[str, Any]) -> None:
-        # What `Record.__init__` does, without the call: every run pays for it.
-        self.size_bytes = self.counted_bytes = 0
-        self.queue = None
+    place: Place
+    parent_id: str | None
+    teller: Teller
+    fields: dict[str, Any]
+    """Arguments of `model.trace.Run` known so far, beside those of `place`."""
+    ended: dict[str, Any] | None
+    """Fields known since the end; set at once, for the writer may look at any moment."""
+    extra: dict[str, Any] | None
+    """More for `metadata["refinery"]`; see `note`."""
+    given: Any
+    """The host's value of which `fragment` made `inputs`."""
+    gave: Any
+    """The same of `outputs`."""
+    entry: Entry | None
+    """Set on a root run until a line has told it."""
+    subject: _source.Subject | None
+    told: frozenset[str]
+    """Heavy fields that a line has told."""
+
+    if not TYPE_CHECKING:  # it would call `Record.__init__`; see `Place`
+        __init__ = object.__init__
+
+    def set_up(self, place: Place, parent_id: str | None, fields: dict[str, Any]) -> None:
+        """A run that has begun; `size_bytes`, `teller`, `given` and `subject` are set by hand."""
         self.place = place
         self.parent_id = parent_id
         self.fields = fields
-        """Arguments of `model.trace.Run` known so far, beside those of `place`."""
-        self.ended: dict[str, Any] | None = None
-        """Fields known since the end; set at once, for the writer may look at any moment."""
-        self.extra: dict[str, Any] | None = None
-        """More for `metadata["refinery"]`; see `note`."""
-        self.given: Any = None
-        """The host's value of which `fragment` made `inputs`."""
-        self.gave: Any = None
-        """The same of `outputs`."""
-        self.entry: Entry | None = None
-        """Set on a root run until a line has told it."""
-        self.subject: _source.Subject | None = None
-        self.told: frozenset[str] = frozenset()
-        """Heavy fields that a line has told."""
-        self.teller: Teller
+        self.counted_bytes = 0
+        self.queue = self.ended = self.extra = self.gave = self.entry = None
+        self.told = _NOTHING
 
     def note(self, notes: Mapping[str, Any]) -> None:
         """Add to `metadata["refinery"]`."""
@@ -233,14 +244,14 @@ def _substitute(value: Any) -> Any:
     """What orjson shall write for a value it does not know."""
     if type(value) is Encoded:
         return orjson.Fragment(value.settled())
-    return encode(value.told() if type(value) in _TELLING else value)
+    return encode(value.told() if isinstance(value, _TELLING) else value)
 
 
 def _expanded(value: Any) -> Any:
     """The value with its encoded parts decoded."""
     if is_encoded(value):
         return value_of(value)
-    if type(value) in _TELLING:
+    if isinstance(value, _TELLING):
         return value.told()
     if type(value) is dict:
         return {key: _expanded(item) for key, item in value.items()}

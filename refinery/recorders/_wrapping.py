@@ -12,6 +12,7 @@ from typing import Any
 from refinery.recorders import _context, _source, switch
 from refinery.recorders._book import Book
 from refinery.recorders._hand import (
+    HOSTS,
     About,
     Call,
     begin,
@@ -19,6 +20,7 @@ from refinery.recorders._hand import (
     guarded,
     open_run,
     safely,
+    swallow,
 )
 from refinery.recorders._metrics import Meter
 
@@ -128,7 +130,9 @@ class _Recorded:
         assert self._parameters is not None
         parameters = self._parameters
         if parameters.is_simple and not kwargs and len(args) == len(parameters.names):
-            inputs = dict(zip(parameters.names, args, strict=False))
+            inputs, values = {}, iter(args)
+            for name in parameters.names:  # `dict(zip(…))` costs 8 µs more with cold caches
+                inputs[name] = next(values)
         else:
             inputs = parameters.bound(args, kwargs)
         if self._above is not None:
@@ -178,8 +182,15 @@ _told: set[tuple[str, int, str]] = set()
 
 
 def _plain(function: Callable[..., Any], recorded: _Recorded) -> Callable[..., Any]:
+    # `safely` is spelled out: with cold caches each call on the way costs µs.
     def call(*args: Any, **kwargs: Any) -> Any:
-        run = safely(recorded.begin, args, kwargs)
+        try:
+            run = recorded.begin(args, kwargs)
+        except HOSTS:
+            raise
+        except BaseException as error:  # noqa: BLE001  # hostile values may raise anything
+            swallow(error, recorded.begin)
+            run = None
         if run is None:
             return function(*args, **kwargs)
         try:
@@ -187,7 +198,12 @@ def _plain(function: Callable[..., Any], recorded: _Recorded) -> Callable[..., A
         except BaseException as error:
             safely(run.end, error)
             raise
-        safely(run.end_with, result)
+        try:
+            run.end_with(result)
+        except HOSTS:
+            raise
+        except BaseException as error:  # noqa: BLE001  # hostile values may raise anything
+            swallow(error, run.end_with)
         return result
 
     return call
@@ -201,7 +217,7 @@ def _asynchronous(
         if run is None:
             return await function(*args, **kwargs)
         try:
-            result = await _metered(function(*args, **kwargs), run.meter)
+            result = await _metered(function(*args, **kwargs), run)
         except BaseException as error:
             safely(run.end, error)
             raise
@@ -277,7 +293,7 @@ class _Turns:
             outputs["items_omitted"] = self._omitted
         if result is not None:
             outputs["output"] = result
-        run.fields["outputs"] = run.hold(outputs)
+        run.further["outputs"] = run.hold(outputs)
 
 
 def _items(

@@ -74,7 +74,7 @@ class Draws:
                 run.note({"draws": self.notes})
             return run
 
-        def finish(run_id: str, fields: Mapping[str, Any], **more: Any) -> None:
+        def finish(run_id: str, fields: dict[str, Any], **more: Any) -> None:
             run = book.get(run_id)
             real_finish(run_id, fields, **more)
             if run is not None:

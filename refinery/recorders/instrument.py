@@ -161,7 +161,7 @@ class track:  # noqa: N801  # used as a statement: `with track("rank"):`
             if call is not None:
                 lose(f"{field} told outside of their block", call.book)
             return
-        call.fields[field] = call.hold(value if type(value) is dict else {name: value})
+        call.further[field] = call.hold(value if type(value) is dict else {name: value})
 
     def __enter__(self) -> "track":
         self._call = safely(begin, self._about, self._inputs, subject=caller(1))

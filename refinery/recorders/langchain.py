@@ -293,7 +293,7 @@ class RefineryCallbackHandler(BaseCallbackHandler):
             known = ids[run_id] = str(run_id)
         return known
 
-    def _finish(self, run_id: UUID, fields: Mapping[str, Any], size_bytes: int) -> None:
+    def _finish(self, run_id: UUID, fields: dict[str, Any], size_bytes: int) -> None:
         known = self._ids.pop(run_id, None)
         self.book.finish(known or str(run_id), fields, size_bytes=size_bytes)
 

@@ -1,10 +1,10 @@
 """The spool: a bounded queue, one writer thread, and append-only files that survive `kill -9`.
 
-The host's thread pays for `put` alone: a lock, two counters and a queue that never blocks. The
-writer packs what waits into one block and writes it by one call (see `spool_file`). Whatever was
-written has reached the operating system, so it outlives the process (not a power cut). At exit
-the queue is flushed for as long as blocks are written: a sink that writes none for `EXIT_S`
-seconds is given up.
+The host's thread pays for `put` alone: two counters and a queue, no lock. The writer packs what
+waits into one block and writes it by one call (see `spool_file`). Whatever was written has
+reached the operating system, so it outlives the process (not a power cut). At exit the queue is
+flushed for as long as blocks are written: a sink that writes none for `EXIT_S` seconds is given
+up.
 """
 
 import atexit
@@ -110,22 +110,25 @@ class SpoolSink:
 
         One that waits already is not queued again: it is written as it is by then.
         """
-        size = record.size_bytes + _OVERHEAD
-        with self._lock:
-            queue = self._queue
-            waits = record.queue is queue
-            waiting = self._waiting_bytes + size - (record.counted_bytes if waits else 0)
-            if waiting > self._limit:
+        # Nothing here calls what could let another thread in between reading and writing the sum;
+        # should it happen all the same, the writer sets it right when nothing waits.
+        queue, size = self._queue, record.size_bytes + _OVERHEAD
+        waits = record.queue is queue
+        waiting = self._waiting_bytes + size
+        if waits:
+            waiting -= record.counted_bytes
+        if waiting > self._limit:
+            with self._lock:
                 self.dropped += 1
-                return False
-            self._waiting_bytes = waiting
-            record.counted_bytes = size
-            if waits:
-                return True
-            record.queue = queue
-            queue.append(record)
-            if len(queue) == BATCH:
-                self._awaited.set()
+            return False
+        self._waiting_bytes = waiting
+        record.counted_bytes = size
+        if waits:
+            return True
+        record.queue = queue
+        queue.append(record)
+        if len(queue) == BATCH:
+            self._awaited.set()
         if not self._is_awake:
             self._rouse()
         return True
@@ -283,21 +286,21 @@ class SpoolSink:
         records: list[Record] = []
         waiters: list[threading.Event] = []
         freed = 0
-        with self._lock:
-            while self._queue and len(records) < BATCH and freed < BLOCK_BYTES:
-                item = self._queue.popleft()
-                if isinstance(item, threading.Event):
-                    waiters.append(item)
-                    continue
-                item.queue = None  # before its line is made: what comes later is put again
-                freed += item.counted_bytes
-                records.append(item)
+        while self._queue and len(records) < BATCH and freed < BLOCK_BYTES:
+            item = self._queue.popleft()
+            if isinstance(item, threading.Event):
+                waiters.append(item)
+                continue
+            item.queue = None  # before its line is made: what comes later is put again
+            freed += item.counted_bytes
+            records.append(item)
         try:
             self._write(records)
         finally:
             self._blocks += 1
-            with self._lock:
-                self._waiting_bytes -= freed
+            self._waiting_bytes -= freed
+            if not self._queue:
+                self._waiting_bytes = 0
             for waiter in waiters:
                 waiter.set()
 

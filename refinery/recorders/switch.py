@@ -33,11 +33,17 @@ _lock = threading.RLock()
 class _State:
     """What is switched on in this process."""
 
-    is_on: bool = False
-    target: "tuple[Path, str] | None" = None
-    """Spool folder and project, as they were when `record` was called."""
-    book: "Book | None" = None
-    handler: "RefineryCallbackHandler | None" = None
+    __slots__ = ("book", "handler", "is_on", "target")
+
+    def __init__(self) -> None:
+        self.is_on: bool = False
+        self.target: tuple[Path, str] | None = None
+        """Spool folder and project, as they were when `record` was called."""
+        self.book: Book | None = None
+        self.handler: RefineryCallbackHandler | None = None
+
+
+_state = _State()
 
 
 def is_enabled() -> bool:
@@ -61,11 +67,11 @@ def record(*, project: str | None = None, folder: Path | None = None) -> None:
         return
     try:
         with _lock:
-            if _State.target is None:
-                _State.target = _target(project, folder)
-            _State.is_on = True
-            if _State.handler is not None:
-                _State.handler.active = True
+            if _state.target is None:
+                _state.target = _target(project, folder)
+            _state.is_on = True
+            if _state.handler is not None:
+                _state.handler.active = True
             else:
                 on_import(GATE, _install)
             on_import("openai", _install_openai)
@@ -92,13 +98,13 @@ def record_by_hand(*, project: str | None = None, folder: Path | None = None) ->
         return False
     try:
         with _lock:
-            if _State.target is None:
-                _State.target = _target(project, folder)
-            _State.is_on = True
+            if _state.target is None:
+                _state.target = _target(project, folder)
+            _state.is_on = True
             if project is None and folder is None:
                 return True
             where, name = _target(project, folder)
-            return _State.target == (where, name if project else _State.target[1])
+            return _state.target == (where, name if project else _state.target[1])
     except Exception as error:  # noqa: BLE001  # the recorder never breaks the host
         with contextlib.suppress(Exception):
             sys.stderr.write(f"refinery: recording is off ({type(error).__name__}: {error})\n")
@@ -107,18 +113,18 @@ def record_by_hand(*, project: str | None = None, folder: Path | None = None) ->
 
 def was_decided() -> bool:
     """Whether anybody has yet switched recording on, be it off again or not."""
-    return _State.target is not None
+    return _state.target is not None
 
 
 def stop() -> None:
     """Stop recording and write what is queued; a sink that writes nothing is given up."""
     with _lock:
-        _State.is_on = False
-        if _State.handler is not None:
-            _State.handler.active = False
+        _state.is_on = False
+        if _state.handler is not None:
+            _state.handler.active = False
         _watch.waiting.clear()
         _disarm()
-    if _State.book is not None:
+    if _state.book is not None:
         from refinery.recorders.sink import close_all
 
         close_all()
@@ -126,16 +132,17 @@ def stop() -> None:
 
 def current_book() -> "Book | None":
     """The open runs of this process, for recorders beside LangChain's; None when off."""
-    if not _State.is_on:
+    state = _state
+    if not state.is_on:
         return None
-    if _State.book is None and _State.target is not None:
+    if state.book is None and state.target is not None:
         from refinery.recorders._book import Book
         from refinery.recorders.sink import shared_sink
 
         with _lock:
-            folder, project = _State.target
-            _State.book = _State.book or Book(shared_sink(folder), project=project or None)
-    return _State.book
+            folder, project = state.target
+            state.book = state.book or Book(shared_sink(folder), project=project or None)
+    return state.book
 
 
 def _target(project: str | None, folder: Path | None) -> tuple[Path, str]:
@@ -165,11 +172,11 @@ def _install() -> None:
 
     with _lock:
         book = current_book()
-        if _State.handler is None and book is not None:
+        if _state.handler is None and book is not None:
             handler = RefineryCallbackHandler(book=book)
             offered: ContextVar[Any] = ContextVar("refinery_recorder", default=handler)
             register_configure_hook(offered, inheritable=True, handle_class=type(handler))
-            _State.handler = handler
+            _state.handler = handler
             book.origin.begin()
 
 

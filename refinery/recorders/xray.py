@@ -139,7 +139,7 @@ class Step:
             return
         told = dict(key) if isinstance(key, Mapping) else {} if key is None else {text(key): value}
         held = call.copy({**told, **named})
-        call.fields["metadata"] = {**call.fields.get("metadata", {}), **held}
+        call.further["metadata"] = {**call.further.get("metadata", {}), **held}
 
     def set_session(self, session: str) -> None:
         """Say which thread or conversation the trace belongs to."""
@@ -169,7 +169,7 @@ class Step:
         """
         if (call := self._open("an evaluation")) is None:
             return
-        kept = call.fields.setdefault("evaluations", [])
+        kept = call.further.setdefault("evaluations", [])
         if len(kept) >= MAX_EVALUATIONS:
             self._omitted += 1
             return
@@ -209,7 +209,7 @@ class Step:
         """
         if (call := self._open("model metadata")) is None:
             return
-        fields = call.fields
+        fields = call.further
         if model is not None:
             fields["model_requested"] = text(model)
         if provider is not None:
@@ -275,7 +275,7 @@ class Step:
     @guarded
     def _tell_text(self, field: str, value: Any) -> None:
         if (call := self._open(field)) is not None:
-            call.fields[field] = text(value)
+            call.further[field] = text(value)
 
     @guarded
     def _tell_values(self, field: str, name: str, value: Any, named: dict[str, Any]) -> None:
@@ -284,7 +284,7 @@ class Step:
         told = {} if value is None and named else {name: value}
         if type(value) is dict or isinstance(value, Mapping):
             told = {text(key): item for key, item in value.items()}
-        call.fields[field] = call.hold({**told, **named})
+        call.further[field] = call.hold({**told, **named})
 
     def _open(self, what: str) -> Call | None:
         """Its run while it lasts; otherwise None, and what was to be told is counted."""

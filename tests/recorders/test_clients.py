@@ -571,9 +571,9 @@ def test_a_wrapped_client_and_its_copies_are_recorded_and_others_are_not(
 ) -> None:
     sink = ListSink()
     book = Book(sink, origin=OriginReader(isolated))
-    monkeypatch.setattr(switch._State, "target", (isolated / "spool", "p"))
-    monkeypatch.setattr(switch._State, "is_on", True)
-    monkeypatch.setattr(switch._State, "book", book)
+    monkeypatch.setattr(switch._state, "target", (isolated / "spool", "p"))
+    monkeypatch.setattr(switch._state, "is_on", True)
+    monkeypatch.setattr(switch._state, "book", book)
     with (
         openai.OpenAI(base_url=f"{server.url}/v1", api_key="k") as mine,
         openai.OpenAI(base_url=f"{server.url}/v1", api_key="k") as other,
