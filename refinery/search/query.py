@@ -1,6 +1,7 @@
 """What may be asked for, and whose conversations may answer."""
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from refinery.errors import InputError, RefusedError
 from refinery.model.trace import RunKind, RunStatus, TraceSummary
@@ -33,7 +34,7 @@ class Query:
     limit: int = 10
 
     def checked(self) -> "Query":
-        """The query, cut to what is read.
+        """The query, cut to what is read, in valid Unicode.
 
         Raises:
             InputError: a status or kind is unknown, the frame ends before it begins, or the
@@ -51,9 +52,13 @@ class Query:
         since, until = self.since_ns, self.until_ns
         if since is not None and until is not None and until <= since:
             raise InputError(
-                "the time frame ends before it begins", hint="give the earlier time first"
+                "the time frame ends before it begins",
+                hint=f"in UTC: from {_iso(since)} to {_iso(until)}; the end does not belong to it",
             )
-        return replace(self, text=self.text[:MAX_TEXT].strip())
+        fields = ("text", "user", "session", "project")
+        given = {name: getattr(self, name) for name in fields}
+        known = {name: _clean(value) for name, value in given.items() if value is not None}
+        return replace(self, **{**known, "text": known["text"][:MAX_TEXT].strip()})
 
     def as_filter(self, *, text: str | None = None, limit: int = UNLIMITED) -> TraceFilter:
         """The same question to a trace store; the kind is no part of it."""
@@ -67,6 +72,17 @@ class Query:
             text=text,
             limit=limit,
         )
+
+
+def _clean(text: str) -> str:
+    """A text without what no table takes: halves of characters, as of bytes that are no UTF-8."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _iso(ns: int) -> str:
+    if not -(2**63) <= ns < 2**63:
+        return "a time beyond 1678 to 2262"
+    return datetime.fromtimestamp(ns // 10**9, tz=UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,8 +64,6 @@ class Ranking:
     meaning: Sequence[tuple[str, float]] = ()
     """Trace ids and similarities."""
     embedder: str = ""
-    excluded: frozenset[str] = frozenset()
-    """Trace ids that are not shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +99,6 @@ def hits(store: Store, query: Query, ranking: Ranking, scope: Scope = EVERYBODY)
     arms: Mapping[str, Sequence[str]] = {TEXT: list(by_text), MEANING: list(similar)}
     found: list[Hit] = []
     for trace_id, score in fuse(arms, weights_for(ranking.embedder)):
-        if trace_id in ranking.excluded:
-            continue
         if len(found) == query.limit:
             break
         trace = store.get_trace(trace_id)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from refinery import clock
 from refinery.errors import InputError, RefineryError
 from refinery.model.trace import TraceSummary
 from refinery.ports import TraceFilter
@@ -52,11 +53,17 @@ def clean(
 
     Raises:
         RefusedError: the ledger was altered; without it nothing is known to be free.
-        InputError: a receipt cannot be read.
+        InputError: a receipt cannot be read, or the time is yet to come.
     """
     store = workspace.store
     needed = referring(workspace.home)
     listed = store.list_traces(TraceFilter(limit=_EVERYTHING))
+    latest = max((one.end_ns or one.start_ns or 0 for one in listed), default=0)
+    if not dry_run and before_ns > max(clock.now_ns(), latest):  # clocks of other machines may be ahead
+        raise InputError(
+            "the time is yet to come, so every trace would be older",
+            hint="give a time that is past; 0s means all that has happened",
+        )
     undated = sum(one.start_ns is None for one in listed)
     old = [one for one in listed if _is_before(one, before_ns)]
     going = [one for one in old if one.trace_id not in needed]

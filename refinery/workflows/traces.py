@@ -134,19 +134,22 @@ def since_ns(text: str) -> int:
     """The moment `text` names, in nanoseconds UTC.
 
     Args:
-        text: a span back from now such as `30m`, `24h`, `7d` or `2w`, or an ISO 8601 date or
-            time; without an offset it is UTC.
+        text: a span back from now such as `30m`, `24h`, `7d` or `2w`, `now`, or an ISO 8601 date
+            or time; without an offset it is UTC.
 
     Raises:
         InputError: it is neither.
     """
+    if text.strip() == "now":
+        return clock.now_ns()
     if span := re.fullmatch(r"(\d{1,6})([smhdw])", text.strip()):
         return clock.now_ns() - int(span[1]) * _UNITS_S[span[2]] * 10**9
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError as error:
         raise InputError(
-            f"cannot read the time {text!r}", hint="write 7d, 24h, or 2026-11-21"
+            f"cannot read the time {text!r}",
+            hint="write 7d, 24h, now, 2026-11-21, or 2026-11-21T10:15",
         ) from error
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return int(moment.timestamp()) * 10**9 + moment.microsecond * 1000

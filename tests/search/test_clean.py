@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from refinery.agents.state import FixState
-from refinery.errors import RefusedError
+from refinery.errors import InputError, RefusedError
 from refinery.model.codec import encode
 from refinery.model.lesson import Lesson, LessonOutcome
 from refinery.model.trace import Json
@@ -160,3 +160,12 @@ def test_cleaning_again_changes_nothing(workspace: Workspace) -> None:
     clean(workspace, NOW_NS)
 
     assert clean(workspace, NOW_NS).deleted == ()
+
+
+def test_a_time_to_come_is_refused_and_deletes_nothing(workspace: Workspace) -> None:
+    before = there(workspace)
+
+    with pytest.raises(InputError, match="yet to come"):
+        clean(workspace, 2**62)
+
+    assert there(workspace) == before

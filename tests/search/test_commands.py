@@ -1,6 +1,9 @@
 """The commands as users call them."""
 
 import json
+import os
+import pty
+import subprocess
 import sys
 from pathlib import Path
 
@@ -44,6 +47,27 @@ def test_search_prints_results_with_reasons() -> None:
     assert [reason["arm"] for reason in best["why"]] == ["text", "meaning"]
 
 
+@pytest.mark.parametrize(("answer", "code", "left"), [("n\n", 7, 5), ("y\n", 0, 2)])
+def test_clean_asks_on_a_terminal(home: Path, answer: str, code: int, left: int) -> None:
+    main, other = pty.openpty()
+    program = subprocess.Popen(
+        [sys.executable, "-m", "refinery", "clean", "--older-than", "2026-05-28T20:29:00"],
+        stdin=other,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.write(main, answer.encode())
+    out, err = program.communicate(timeout=60)
+    os.close(main)
+    os.close(other)
+
+    assert "3 traces with 6 runs would be deleted" in out
+    assert "Delete them?" in err
+    assert program.returncode == code
+    assert len(call("traces", "--json").json["traces"]) == left
+
+
 @pytest.mark.usefixtures("without_lance")
 def test_without_the_extra_words_and_time_still_work_and_the_install_is_named() -> None:
     called = call("search", "kettle refund")
@@ -85,6 +109,7 @@ def test_nothing_found_is_exit_code_5_and_an_empty_list() -> None:
         ["users", "--status", "fine"],
         ["clean"],
         ["clean", "--older-than", "soon"],
+        ["clean", "--older-than", "2200-01-01"],
     ],
 )
 def test_options_that_make_no_sense_are_usage_errors(arguments: list[str]) -> None:

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from refinery.errors import InputError, RefusedError
+from refinery import clock
+from refinery.errors import InputError, NotFoundError, RefusedError
 from refinery.workflows import search
 from refinery.workflows.search import Query, Scope, Ways
+from refinery.workflows.timezones import parse_zone
 from refinery.workflows.wiring import Workspace, open_workspace
 from tests.kits.traces import START_NS, run
 from tests.search.kit import conversation, shop
@@ -150,9 +152,9 @@ def test_anothers_trace_is_as_if_it_were_not_there(workspace: Workspace) -> None
     for named in ("bob-kettle", "bob-k"):
         hidden = search.similar(workspace, named, Query(), Scope("ada"))
         absent = search.similar(workspace, named.replace("bob", "bod"), Query(), Scope("ada"))
-        assert hidden.like is None
+        assert hidden.like is absent.like is None
         assert "bob-kettle" not in found(hidden)
-        assert len(absent.hits) >= 0
+        assert hidden.notes == absent.notes
     assert search.similar(workspace, "bob-kettle", Query(), Scope("bob")).like == "bob-kettle"
 
 
@@ -165,6 +167,39 @@ def test_similar_finds_the_like_and_leaves_the_trace_itself_out(workspace: Works
     assert "bob-kettle" not in found(by_trace)
     assert found(by_text)[0] == "bob-kettle"
     assert by_text.hits[0].why[0].similarity is not None
+
+
+def test_the_first_that_is_similar_is_number_1(workspace: Workspace) -> None:
+    hit = search.similar(workspace, "bob-kettle", Query()).hits[0]
+
+    assert [reason.rank for reason in hit.why] == [1]
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "01a200bc-34a6-7dd5-b5a0-43e33ae97478",
+        "01A200BC-34a",
+        "0af7651916cd43dd8448eb211c80319c",
+    ],
+)
+def test_an_id_that_is_not_there_is_no_text(workspace: Workspace, named: str) -> None:
+    for scope in (Scope(), Scope("ada")):
+        with pytest.raises(NotFoundError, match="no trace"):
+            search.similar(workspace, named, Query(), scope)
+    assert search.similar(workspace, "deadbeef and kettle", Query()).like is None
+
+
+def test_halves_of_characters_are_no_reason_to_leave_the_index_out(workspace: Workspace) -> None:
+    result = search.search(
+        workspace, Query(text="\udcff kettle refund", user="ada", session="s1"), ways=None
+    )
+    nobody = search.search(workspace, Query(text="kettle", user="\udcff"))
+
+    assert found(result)[0] == "kettle"
+    assert result.arms == ("text", "meaning")
+    assert [note for note in result.notes if "cannot be read" in note] == []
+    assert (nobody.hits, nobody.arms) == ((), ("text", "meaning"))
 
 
 def test_similar_compares_rarer_words_where_meaning_is_not_asked(workspace: Workspace) -> None:
@@ -203,6 +238,24 @@ def test_a_time_frame_shows_the_first_and_counts_all(workspace: Workspace) -> No
     assert frame.total == 3
 
 
+def test_a_frame_that_a_change_of_the_clocks_leaves_empty_says_where_it_lies(
+    workspace: Workspace,
+) -> None:
+    zone = parse_zone("Europe/Zurich")
+    since, until = (
+        search.moment_ns(f"2026-03-29T{at}", zone) for at in ("02:30", "03:30")
+    )  # the first does not exist: the clocks go from 2 to 3
+
+    with pytest.raises(InputError) as caught:
+        search.timeframe(workspace, Query(since_ns=since, until_ns=until))
+
+    assert "from 2026-03-29T01:30:00 to 2026-03-29T01:30:00" in caught.value.hint
+
+
+def test_now_is_a_time() -> None:
+    assert search.moment_ns("1h") < search.moment_ns(" now ") <= clock.now_ns()
+
+
 def test_users_and_sessions_are_counted(workspace: Workspace) -> None:
     users = {one.name: one for one in search.users(workspace, Query())}
     sessions = {(one.name, one.user): one for one in search.sessions(workspace, Query())}
@@ -224,8 +277,6 @@ def test_users_and_sessions_are_counted(workspace: Workspace) -> None:
     ],
 )
 def test_times_are_utc_unless_a_zone_is_said(text: str, zone: str | None, expected: str) -> None:
-    from refinery.workflows.timezones import parse_zone
-
     moment = search.moment_ns(text, parse_zone(zone) if zone else None)
 
     assert moment == search.moment_ns(expected)

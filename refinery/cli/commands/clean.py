@@ -1,11 +1,12 @@
 """Delete old traces."""
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from refinery.cli import output
-from refinery.errors import ExitCode
+from refinery.errors import ExitCode, RefusedError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,19 +29,26 @@ def command(
         str, typer.Option(metavar="TIME", help="Last active before: 7d, 24h, or a date.")
     ],
     dry_run: Annotated[bool, typer.Option(help="Only say what would be deleted.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask on a terminal.")] = False,
     json_output: output.JsonOption = False,
 ) -> None:
     """Delete traces that are older than a time, from the store and the search index.
 
     A trace that a change, its receipt, a lesson or an open session of `fix` or `guide` needs
-    stays, and so does one that does not say when it began. Exit code 3 when something is left in
-    the index.
+    stays, and so does one that does not say when it began. What is deleted cannot be brought back:
+    on a terminal you are asked. Exit code 3 when something is left in the index.
     """
     from refinery.workflows import clean, traces
     from refinery.workflows.wiring import open_workspace
 
     before = traces.since_ns(older_than)
-    done = clean.clean(open_workspace(flags=ctx.obj), before, dry_run=dry_run)
+    workspace = open_workspace(flags=ctx.obj)
+    if sys.stdin.isatty() and not (yes or dry_run or json_output):
+        would = clean.clean(workspace, before, dry_run=True)
+        _show(would, output.console(), dry_run=True)
+        if would.deleted and not typer.confirm("Delete them?", err=True, default=False):
+            raise RefusedError("nothing was deleted", hint="--yes deletes without asking")
+    done = clean.clean(workspace, before, dry_run=dry_run)
     document = {
         "before": output.iso_time(before),
         "dry_run": dry_run,
