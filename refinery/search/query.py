@@ -55,10 +55,13 @@ class Query:
                 "the time frame ends before it begins",
                 hint=f"in UTC: from {_iso(since)} to {_iso(until)}; the end does not belong to it",
             )
-        fields = ("text", "user", "session", "project")
-        given = {name: getattr(self, name) for name in fields}
-        known = {name: _clean(value) for name, value in given.items() if value is not None}
-        return replace(self, **{**known, "text": known["text"][:MAX_TEXT].strip()})
+        return replace(
+            self,
+            text=(_clean(self.text) or "")[:MAX_TEXT].strip(),
+            user=_clean(self.user),
+            session=_clean(self.session),
+            project=_clean(self.project),
+        )
 
     def as_filter(self, *, text: str | None = None, limit: int = UNLIMITED) -> TraceFilter:
         """The same question to a trace store; the kind is no part of it."""
@@ -74,9 +77,9 @@ class Query:
         )
 
 
-def _clean(text: str) -> str:
+def _clean(text: str | None) -> str | None:
     """A text without what no table takes: halves of characters, as of bytes that are no UTF-8."""
-    return text.encode("utf-8", "replace").decode()
+    return None if text is None else text.encode("utf-8", "replace").decode()
 
 
 def _iso(ns: int) -> str:
