@@ -53,24 +53,27 @@ def add(
     a user's when every run at its top names that user and no run names another. A server that runs
     takes it from its next request on.
     """
-    grant, token = _grants().add(user, project, note, days)
+    kept = _grants()
+    grant, token = kept.add(user, project, note, days)
     document = {**_document(grant), "token": token}
     output.emit(document, json_output, lambda screen: screen.print(token))
     where = f" in project {grant.project!r}" if grant.project is not None else ""
     output.note(
         f"{grant.token_id} opens the traces of {grant.user!r}{where}; it is not shown again"
     )
+    output.note(f"its hash is kept in {kept.path}: what a `refinery serve` of this folder reads")
     output.note("who may send traces may say whose they are: see `refinery serve --api-key-file`")
 
 
 @app.command(name="list", **examples("refinery tokens list", "refinery tokens list --json"))
 def list_(json_output: output.JsonOption = False) -> None:
     """List tokens, the oldest first; never the tokens themselves."""
-    grants = _grants().all()
+    kept = _grants()
+    grants = kept.all()
     document = {"tokens": [_document(one) for one in grants]}
     output.emit(document, json_output, lambda screen: _show(grants, screen))
     if not grants:
-        output.note("there are no tokens; the owner's is the one `refinery serve` prints")
+        output.note(f"no tokens in {kept.path}; the owner's is the one `refinery serve` prints")
 
 
 @app.command(**examples("refinery tokens revoke token-8c1f0a2b"))
