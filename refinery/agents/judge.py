@@ -16,6 +16,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from refinery.agents._prompt import one_line, system_prompt
+from refinery.llm.replies import Usage
 from refinery.llm.router import Model
 from refinery.model.messages import answer_text
 from refinery.model.trace import Json
@@ -30,6 +31,8 @@ ROUNDS = 3
 MAX_CHARS = 24_000
 """Characters of a run the judge is shown; of a longer answer the beginning and the end."""
 MAX_CALLS = 40
+READ_TOKENS, WRITTEN_TOKENS = 2_000, 100
+"""What one question and its answer usually take; chosen by us."""
 OPPOSITE = "It is not the case that the following statement is true of this run: "
 
 
@@ -98,6 +101,11 @@ class Judge:
         """
         opinion = self.opinion(criterion, result)
         return opinion.held is True, opinion.detail
+
+    def forecast_usd(self, results: int) -> float:
+        """What judging so many results is expected to cost; 0 when the price is unknown."""
+        once = self._model.cost(Usage(READ_TOKENS, WRITTEN_TOKENS)) or 0.0
+        return once * self._rounds * results
 
     def opinion(self, criterion: str, result: ReplayResult) -> Opinion:
         """All votes on one result.

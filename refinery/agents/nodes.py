@@ -1,7 +1,7 @@
 """The nodes of the fix pipeline: each reads the state, does one stage, returns what changed."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -23,9 +23,10 @@ from refinery.codebase.repository import Repository
 from refinery.detectors import diagnose, observe
 from refinery.errors import EditError, RefusedError
 from refinery.knowledge.library import Library
+from refinery.llm.purse import Purse
 from refinery.llm.router import Model
 from refinery.model.codec import decode, encode
-from refinery.model.failure import Diagnosis, Finding, Likelihood
+from refinery.model.failure import Diagnosis, Finding, Forecast, Likelihood
 from refinery.model.patch import Hypothesis, Patch
 from refinery.model.trace import Trace
 from refinery.model.verdict import WORK_TREE, Change, GuardReport, Outcome
@@ -57,6 +58,8 @@ class Parts:
     """Who evaluates checks of kind `judge`; None without a model."""
     say: Callable[[str], None]
     """Tells the person what is going on, one line at a time."""
+    purse: Purse = field(default_factory=Purse)
+    """What the session may spend, all models together."""
 
 
 def detect(parts: Parts, state: FixState) -> FixState:
@@ -80,14 +83,19 @@ def analyse(parts: Parts, state: FixState) -> FixState:
         expectation=state.get("expectation"),
         cache=parts.home / "cache",
         alike=_alike(parts, state, trace),
-        foretell=lambda expected: parts.say(f"analyst: {forecast_text(expected)}"),
+        foretell=lambda expected: _foretell(parts, expected),
     )
     found = ask_analyst(task)
     if found.reused_from:
         parts.say(f"analysis of trace {found.reused_from} reused: same failure")
     rejected = f", {_count(found.rejected, 'finding')} rejected" if found.rejected else ""
     parts.say(f"analyst: {_count(found.findings, 'finding')}{rejected}")
-    return {"diagnosis": encode(found)}
+    return {"diagnosis": encode(found), "spending": parts.purse.document()}
+
+
+def _foretell(parts: Parts, expected: Forecast) -> None:
+    parts.say(f"analyst: {forecast_text(expected)}")
+    parts.purse.foresee("analyse", expected.usd_most or 0.0)
 
 
 def _alike(parts: Parts, state: FixState, trace: Trace) -> tuple[str, ...]:
@@ -113,7 +121,10 @@ def hypothesise(parts: Parts, state: FixState) -> FixState:
     with parts.open_library() as library:
         proposed = _proposed(parts, state, (trace, found), library)
     parts.say(f"{_count(proposed, 'hypothesis', 'hypotheses')} to try")
-    return {"hypotheses": [encode(hypothesis) for hypothesis in proposed]}
+    return {
+        "hypotheses": [encode(hypothesis) for hypothesis in proposed],
+        "spending": parts.purse.document(),
+    }
 
 
 def _proposed(
@@ -199,7 +210,8 @@ def prove(parts: Parts, state: FixState) -> FixState:
         settings=parts.settings,
         load_trace=parts.load_trace,
         say=parts.say,
-        state=_left(parts, state),
+        state=state,
+        purse=parts.purse,
         categories=tuple(dict.fromkeys(f.category for f in found.findings)),
         review=lambda patch: _review(parts, state, patch),
         judge=parts.judge,
@@ -211,17 +223,9 @@ def prove(parts: Parts, state: FixState) -> FixState:
         "attempts": [encode(attempt) for attempt in tried.attempts],
         "chosen": name,
         "exchanges": [encode(item) for item in tried.exchanges_of(chosen)] if chosen else [],
+        "spending": parts.purse.document(),
     }
     return {**proven, "proof_seal": seal(proof_of({**state, **proven}))}
-
-
-def _left(parts: Parts, state: FixState) -> FixState:
-    """The state with what the analysis has left of the budget."""
-    budget = state.get("budget_usd")
-    spent = parts.model.spent.cost_usd if parts.model else None
-    if budget is None or not spent:
-        return state
-    return {**state, "budget_usd": max(0.0, budget - spent)}
 
 
 def approve(parts: Parts, state: FixState) -> FixState:

@@ -5,18 +5,20 @@ The best one is made as small as its evidence allows, and confirmed on traces it
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from refinery.agents.attempt import Attempt, ranked
 from refinery.agents.state import FixState
+from refinery.agents.trial_cost import expected
 from refinery.codebase.repository import Repository
 from refinery.codebase.scan import SourceTree
 from refinery.detectors import observe
+from refinery.llm.purse import Purse
 from refinery.model.patch import FileChange, Patch
 from refinery.model.trace import Trace
 from refinery.model.verdict import GuardReport, Outcome, Trial, Verdict
-from refinery.replay import affected, arms, checks, configure, spending
+from refinery.replay import affected, arms, checks, configure
 from refinery.replay.cases import Case, TrialRequest
 from refinery.replay.judging import HELPFUL, NO_OP, UNPATCHED
 from refinery.replay.live_answers import Exchange
@@ -50,6 +52,8 @@ class Proof:
     """What the guard says of a patch."""
     judge: checks.Judge | None = None
     """Who evaluates checks of kind `judge`."""
+    purse: Purse = field(default_factory=Purse)
+    """What the trials may spend, with the analysis before them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +104,49 @@ def _tried(
     proof: Proof, whole: TrialRequest, shared: TrialRequest, provable: Sequence[Attempt]
 ) -> list[Attempt]:
     """Try the attempts by rank, a few at a time, until one is proven: none below could win."""
-    base = baseline(shared)
+    with proof.purse.set_aside(expected(shared, proof.judge, judged_only=True)) as is_there:
+        if not is_there:
+            return [replace(attempt, problem=_beyond(proof)) for attempt in provable]
+        base = baseline(shared)
     done: list[Attempt] = []
-    waiting = list(provable)
+    waiting, unpaid = list(provable), list[Attempt]()
     while waiting:
         batch, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            done += pool.map(lambda attempt: _try(proof, shared, base, attempt), batch)
-        if not waiting or any(_is_proven(attempt) for attempt in done):
+        tried = _batch(proof, shared, base, batch)
+        if tried is None and len(batch) > 1:
+            batch, waiting = batch[:1], [*batch[1:], *waiting]
+            tried = _batch(proof, shared, base, batch)
+        if tried is None:
+            unpaid, waiting = [*batch, *waiting], []
+        done += tried or ()
+        if done and (not waiting or any(_is_proven(attempt) for attempt in done)):
             done = _settle(proof, whole, base, done)
         if any(_is_proven(attempt) for attempt in done):
             break
-    return [*done, *(replace(attempt, problem=NOT_NEEDED) for attempt in waiting)]
+    return [
+        *done,
+        *(replace(attempt, problem=NOT_NEEDED) for attempt in waiting),
+        *(replace(attempt, problem=_beyond(proof)) for attempt in unpaid),
+    ]
+
+
+def _batch(
+    proof: Proof, shared: TrialRequest, base: Baseline, batch: Sequence[Attempt]
+) -> list[Attempt] | None:
+    """The attempts tried side by side; None when what that is expected to cost is not left."""
+    one = expected(shared, proof.judge, first=base.first)
+    with proof.purse.set_aside({part: usd * len(batch) for part, usd in one.items()}) as is_there:
+        if not is_there:
+            return None
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return list(pool.map(lambda attempt: _try(proof, shared, base, attempt), batch))
+
+
+def _beyond(proof: Proof) -> str:
+    left, limit = proof.purse.left_usd or 0.0, proof.purse.limit_usd or 0.0
+    return (
+        f"not tried: a trial is expected to cost more than is left, {left:.4f} of {limit:.4f} USD"
+    )
 
 
 def _is_proven(attempt: Attempt) -> bool:
@@ -193,8 +228,7 @@ def _request(proof: Proof, attempts: Sequence[Attempt]) -> TrialRequest:
         proof.say(warning)
     agent = configured.agent
     if agent.upstream is not None:
-        metered = spending.Metered(agent.upstream, state.get("budget_usd"))
-        agent = replace(agent, upstream=metered)
+        agent = replace(agent, upstream=Metered(agent.upstream, proof.purse))
     failing = split(_failing(proof))
     controls = _controls(proof, attempts)
     held = controls[: len(controls) // 2] if failing[1] else ()

@@ -31,7 +31,10 @@ class FixState(TypedDict, total=False):
     max_runs: int
     """Most replays of one patch's trial."""
     budget_usd: float | None
-    """Most that live models may cost in the trials; None: no ceiling."""
+    """Most the session may cost: analysis, judge and live models of the trials; None: no
+    ceiling."""
+    spending: Json
+    """What it has cost so far, see `llm.purse.Purse.document`."""
     seed: int
     """What the luck of replays and the choice of controls are made from."""
     unsandboxed: bool

@@ -51,6 +51,7 @@ class Fixed(TypedDict):
     trial: Trial | None
     change: ChangeDocument | None
     tests: Json
+    spending: Json
     repository: NotRequired[str]
 
 

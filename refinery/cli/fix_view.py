@@ -124,11 +124,28 @@ def _show_why_not(outcome: "FixOutcome", screen: "Console") -> None:
 
 
 def show_end(outcome: "FixOutcome", screen: "Console") -> None:
-    """Draw how the session ended."""
+    """Draw how the session ended, and what the models cost."""
+    if told := _spending(outcome):
+        screen.print(f"\n{output.safe(told)}")
     if outcome.change:
         _show_change(outcome, outcome.change, screen)
     elif outcome.is_waiting:
         screen.print(f"\nWaiting for approval: refinery fix --resume {outcome.session_id}")
+
+
+def _spending(outcome: "FixOutcome") -> str:
+    """What was spent, in one line; empty when nothing was."""
+    spending = outcome.spending or {}
+    if not spending.get("spent_usd"):
+        return ""
+    limit = spending.get("budget_usd")
+    of = f" of {limit:.2f}" if limit is not None else ""
+    parts = ", ".join(
+        f"{name} {part['spent_usd']:.4f} ({part['calls']} calls)"
+        for name, part in spending["parts"].items()
+        if part["calls"]
+    )
+    return f"Model calls cost about {spending['spent_usd']:.4f}{of} USD: {parts}"
 
 
 def _show_change(outcome: "FixOutcome", change: "Change", screen: "Console") -> None:

@@ -15,6 +15,7 @@ from refinery.llm import calls, failures, replies
 from refinery.llm.budget import Budget, Spending
 from refinery.llm.clients import Limits, make_client, split_spec
 from refinery.llm.prices import price_of
+from refinery.llm.purse import Purse
 from refinery.llm.replies import Usage
 from refinery.llm.schema import wire_schema
 
@@ -74,25 +75,29 @@ class Tool:
     """Gets the arguments as the model wrote them; returns text for the model."""
 
 
-def connect(choice: ModelChoice) -> "Model":
+def connect(choice: ModelChoice, purse: Purse | None = None) -> "Model":
     """A connection to the chosen model; nothing is sent yet.
+
+    Args:
+        choice: which model.
+        purse: money that others spend too; None: `choice.budget_usd`, for this connection alone.
 
     Raises:
         InputError: the spec or the base URL is not usable.
         CredentialsError: the vendor's endpoint needs a key and none was given.
     """
-    return Model(choice)
+    price = price_of(split_spec(choice.spec)[1])
+    return Model(choice, Budget(choice.max_tokens, purse or Purse(choice.budget_usd), price))
 
 
 class Model:
     """One model with its budget and its log."""
 
-    def __init__(self, choice: ModelChoice, budget: Budget | None = None) -> None:
+    def __init__(self, choice: ModelChoice, budget: Budget) -> None:
         limits = Limits(choice.timeout_s, MAX_OUTPUT_TOKENS, choice.temperature)
         self._client = make_client(choice.spec, choice.base_url, choice.api_key, limits)
         self._choice = choice
-        price = price_of(split_spec(choice.spec)[1])
-        self._budget = budget or Budget(choice.max_tokens, choice.budget_usd, price)
+        self._budget = budget
 
     @property
     def spec(self) -> str:
@@ -161,7 +166,7 @@ class Model:
         bound = (replies.size(messages) + extra_bytes + _OVERHEAD_TOKENS, MAX_OUTPUT_TOKENS)
         expected: tuple[type[Exception], ...] = (*self._client.vendor_errors, *_UNREADABLE)
         for attempt in range(1, ATTEMPTS + 1):
-            self._budget.reserve(*bound)
+            self._budget.reserve(*bound, purpose)
             started = (clock.now_ns(), clock.monotonic_s())
             try:
                 reply = _invoke_untraced(runnable, messages)
@@ -218,7 +223,7 @@ class Model:
         used: tuple[int, int],
         outcome: str,
     ) -> None:
-        self._budget.settle(bound, used)
+        self._budget.settle(bound, used, purpose)
         call = calls.Call(
             time_ns=started[0],
             model=self.spec,

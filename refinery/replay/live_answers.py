@@ -34,6 +34,12 @@ class Exchange:
     answer: Answer
 
 
+class Lost(str):
+    """Why there is no answer to a request that was sent: it may have to be paid for."""
+
+    __slots__ = ()
+
+
 class Asked(Protocol):
     """Whom the gateway asks for what was not recorded."""
 

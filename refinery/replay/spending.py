@@ -1,7 +1,8 @@
 """What live model answers of a trial cost, and a ceiling on it.
 
-A request is refused once the ceiling is reached; what one request will cost is known only
-afterwards, so the requests under way at that moment may go beyond it.
+A request is not made when what is left does not carry the most it can cost; those under way count
+at their most. A request that names no longest answer is taken to write `UNLIMITED_TOKENS`; images
+and files are counted by the bytes of the request, not by what a vendor makes of them.
 """
 
 import json
@@ -11,8 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from refinery.llm.prices import price_of
+from refinery.llm.purse import Purse
 from refinery.model.trace import Json
-from refinery.replay.live_answers import Answer, Asked
+from refinery.replay.live_answers import Answer, Asked, Lost
+
+PART = "replays"
+"""What the agent's own requests are called among the parts of a purse."""
+UNLIMITED_TOKENS = 16_384
+"""Longest answer of a request without a limit: what the vendors' chat models write at most by
+default; reasoning models may write more."""
+OVERHEAD_TOKENS = 1_000
+"""What vendors add to a request, as in `llm.router`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,34 +47,46 @@ class Metered:
 
     Args:
         asked: who answers.
-        budget_usd: what may be spent; None: no ceiling. It holds only for models whose price is
+        purse: what may be spent, together with others. It holds only for models whose price is
             known.
     """
 
-    def __init__(self, asked: Asked, budget_usd: float | None = None) -> None:
+    def __init__(self, asked: Asked, purse: Purse) -> None:
         self.asked = asked
-        self.budget_usd = budget_usd
+        self.purse = purse
         self._spent = Spent(0, 0.0, 0)
         self._lock = threading.Lock()
 
     @property
     def spent(self) -> Spent:
-        """What has been spent so far."""
+        """What has been spent so far through this one."""
         with self._lock:
             return self._spent
 
     @property
     def is_used_up(self) -> bool:
-        """Whether no further request is made."""
-        return self.budget_usd is not None and self.spent.usd >= self.budget_usd
+        """Whether what is left does not carry every request."""
+        return self.purse.is_used_up
 
     def ask(
         self, path: str, body: bytes, headers: Mapping[str, str], lane: str = ""
     ) -> Answer | str:
         """The answer whatever its status, or why there is none, in words."""
-        if self.is_used_up:
-            return f"the budget of {self.budget_usd:.2f} USD is used up"
-        answer = self.asked.ask(path, body, headers, lane)
+        most = most_usd(body)
+        if not self.purse.take(PART, most):
+            return (
+                f"the budget of {self.purse.limit_usd or 0.0:.2f} USD is used up: this request "
+                f"could cost {most:.4f}, and {self.purse.left_usd or 0.0:.4f} are left"
+            )
+        used: float | None = most
+        try:
+            answer = self.asked.ask(path, body, headers, lane)
+            if isinstance(answer, Answer):
+                used = _charged(body, answer, most)
+            elif not isinstance(answer, Lost):
+                used = None
+        finally:
+            self.purse.settle(PART, most, used)
         if isinstance(answer, Answer):
             cost = cost_usd(body, answer)
             with self._lock:
@@ -74,6 +96,25 @@ class Metered:
                     self._spent.unpriced + (cost is None),
                 )
         return answer
+
+
+def _charged(body: bytes, answer: Answer, most: float) -> float:
+    """What an exchange counts for: its cost, or the most it can have cost by its size."""
+    cost, price = cost_usd(body, answer), price_of(str(_object(body).get("model") or ""))
+    if cost is not None or price is None:
+        return cost or 0.0
+    return min(most, price.cost_usd(len(body) + OVERHEAD_TOKENS, len(answer.body)))
+
+
+def most_usd(body: bytes) -> float:
+    """The most a request can cost: a token is at least one byte; 0 when the price is unknown."""
+    asked = _object(body)
+    price = price_of(str(asked.get("model") or ""))
+    if price is None:
+        return 0.0
+    limits = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+    written = _count(asked, *limits) or UNLIMITED_TOKENS
+    return price.cost_usd(len(body) + OVERHEAD_TOKENS, written * max(1, _count(asked, "n")))
 
 
 def spent_by(asked: Asked | None) -> Spent:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from refinery import clock
 from refinery.codebase.repository import Repository
-from refinery.errors import InputError, ReplayError
+from refinery.errors import BudgetError, InputError, ReplayError
 from refinery.model.trace import Json
 from refinery.model.verdict import Arm, Trial
 from refinery.replay import arms as made
@@ -120,7 +120,7 @@ def baseline(request: TrialRequest) -> Baseline:
         scored = unpatched.upto(first, 1)
         found = _others(request, unpatched)
         moody = _source_of_chance(request)
-    except (InputError, ReplayError) as error:
+    except (BudgetError, InputError, ReplayError) as error:
         return Baseline(request.paths, problem=f"nothing was replayed: {error}")
     warnings += made.changed_controls(UNPATCHED, scored)
     return replace(
@@ -220,7 +220,7 @@ class _Progress:
         for number, size in enumerate(self.looks.sizes, start=1):
             try:
                 self._take(tried, size // self.base.failing, is_first=number == 1)
-            except (InputError, ReplayError) as error:
+            except (BudgetError, InputError, ReplayError) as error:
                 return self._decide(f"the patched code was not replayed: {error}")
             decided = self._decide("", number)
             self._tell()

@@ -5,6 +5,7 @@ are not followed and proxy variables are not read, so a request goes to the conf
 """
 
 import http.client
+import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -12,13 +13,15 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from refinery.errors import InputError
-from refinery.replay.live_answers import Answer, ExchangeLog
+from refinery.replay.live_answers import Answer, ExchangeLog, Lost
 
 OPENAI_DEFAULT = "https://api.openai.com/v1"
 ANTHROPIC_DEFAULT = "https://api.anthropic.com"
 MAX_ANSWER_BYTES = 64 << 20
 """Longest live answer that is read; chosen by us, far above any model's output limit."""
 TIMEOUT_S = 120.0
+_UNSENT = (ConnectionRefusedError, socket.gaierror)
+"""Errors before a request reached anybody."""
 _BUSY = frozenset({429, 500, 502, 503, 529})
 _ATTEMPTS = 3
 _LONGEST_WAIT_S = 5.0
@@ -86,7 +89,8 @@ class Upstream:
             try:
                 answer, wait_s = _send(endpoint, path, body, headers)
             except (OSError, http.client.HTTPException, InputError) as error:
-                return f"the model endpoint did not answer: {error or type(error).__name__}"
+                told = f"the model endpoint did not answer: {error or type(error).__name__}"
+                return told if isinstance(error, _UNSENT) else Lost(told)
             if answer.status not in _BUSY or attempt == _ATTEMPTS - 1:
                 break
             time.sleep(min(_LONGEST_WAIT_S, 0.2 * 2**attempt if wait_s is None else wait_s))

@@ -14,6 +14,7 @@ from refinery.codebase.history import Commit
 from refinery.codebase.repository import Repository
 from refinery.errors import InputError
 from refinery.intervals import wilson
+from refinery.llm.purse import Purse
 from refinery.model.codec import encode
 from refinery.model.trace import Json, Trace
 from refinery.model.verdict import Check
@@ -143,7 +144,7 @@ class _Search:
             say(warning)
         agent = configured.agent
         if agent.upstream is not None:
-            agent = replace(agent, upstream=Metered(agent.upstream, request.budget_usd))
+            agent = replace(agent, upstream=Metered(agent.upstream, Purse(request.budget_usd)))
         bad = found.resolve(request.bad or entry.commit or "HEAD")
         begun = history.beginning(found, bad, entry_files(found, bad, entry.target, tape.folder))
         good = found.resolve(request.good) if request.good else begun

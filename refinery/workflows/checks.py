@@ -17,6 +17,7 @@ from functools import partial
 from refinery.agents.expectation import Reading, negated, read, read_clause
 from refinery.detectors import observe
 from refinery.errors import InputError
+from refinery.llm.purse import Purse
 from refinery.llm.router import Model
 from refinery.model.codec import encode
 from refinery.model.trace import Json, Label, Trace
@@ -105,7 +106,13 @@ class _Maker:
     """Further runs labelled as failing this very expectation; they measure a judge."""
 
 
-def make(workspace: Workspace, bad: Trace, words: str, model: str | None = None) -> Expected:
+def make(
+    workspace: Workspace,
+    bad: Trace,
+    words: str,
+    model: str | None = None,
+    purse: Purse | None = None,
+) -> Expected:
     """Make checks of an expectation.
 
     Args:
@@ -114,6 +121,7 @@ def make(workspace: Workspace, bad: Trace, words: str, model: str | None = None)
         words: the expectation.
         model: `provider:model` for clauses no offline form reads; None: the setting, and without
             one those clauses are left over.
+        purse: what the model may spend; None: the setting.
 
     Raises:
         InputError: the expectation is empty.
@@ -123,7 +131,7 @@ def make(workspace: Workspace, bad: Trace, words: str, model: str | None = None)
         raise InputError("the expectation is empty", hint="say what the right behaviour is")
     good = good_runs(workspace, bad)
     first = Run(recorded_result(bad), is_good=False, has_same_input=True)
-    connected = connect_model(workspace, model)
+    connected = connect_model(workspace, model, purse=purse)
     maker = _Maker(
         words,
         (first, *good),

@@ -12,6 +12,7 @@ from refinery.agents.attempt import Attempt
 from refinery.agents.state import FixState, request_of
 from refinery.codebase.repository import Repository
 from refinery.errors import InputError, NotFoundError, RefusedError
+from refinery.llm.purse import Purse
 from refinery.model.codec import decode
 from refinery.model.failure import Diagnosis
 from refinery.model.patch import Hypothesis
@@ -68,7 +69,7 @@ def fix(
     state = initial_state(workspace, request, repository, say)
     began(state["session_id"])
     say(f"session {state['session_id']}; resume with: refinery fix --resume {state['session_id']}")
-    asked = Asked(request.model, state.get("budget_usd"), request.run_hooks)
+    asked = asked_in(state, run_hooks=request.run_hooks)
     with open_graph(workspace, repository, asked, say) as graph:
         config = {"configurable": {"thread_id": state["session_id"]}}
         graph.invoke(state, config)
@@ -122,15 +123,16 @@ class Asked:
 
     model: str | None
     """`provider:model`; None: the setting."""
-    budget_usd: float | None
-    """Most the models may cost; None: the setting."""
+    purse: Purse
+    """What all models together may still cost."""
     run_hooks: bool = False
     """Whether the repository's own commit hooks run, on a copy."""
 
 
 def asked_in(state: Mapping[str, Any], *, run_hooks: bool = False) -> Asked:
     """What a saved session was asked to use."""
-    return Asked(state.get("model"), state.get("budget_usd"), run_hooks)
+    purse = Purse(state.get("budget_usd"), state.get("spending"))
+    return Asked(state.get("model"), purse, run_hooks)
 
 
 @contextmanager
@@ -145,7 +147,7 @@ def open_graph(
 
     folder = state_folder(repository.root)
     load_trace = _loader(workspace)
-    connected = connect_model(workspace, asked.model, budget_usd=asked.budget_usd)
+    connected = connect_model(workspace, asked.model, purse=asked.purse)
     parts = nodes.Parts(
         load_trace=load_trace,
         repository=repository,
@@ -173,6 +175,7 @@ def open_graph(
             ),
         ),
         say=say,
+        purse=asked.purse,
     )
     with closing(_sessions(workspace.home)) as connection:
         # State is plain JSON, so nothing but JSON is ever revived from a checkpoint.
@@ -320,4 +323,5 @@ def outcome_of(values: FixState) -> FixOutcome:
         decision=values.get("decision"),
         expected=values.get("expected"),
         started_ns=values.get("started_ns", 0),
+        spending=values.get("spending"),
     )

@@ -29,6 +29,8 @@ class FixOutcome:
     """What became of the expectation in words, see `workflows.checks.to_document`."""
     started_ns: int = 0
     """When the session began, nanoseconds UTC."""
+    spending: Json = None
+    """What all models cost, see `llm.purse.Purse.document`."""
     tests: Judged | None = None
     """What the user's own tests said of the change; None: none ran."""
 
@@ -78,6 +80,7 @@ def to_document(outcome: FixOutcome) -> dict[str, Json]:
             {**encode(outcome.change), "id": outcome.change.change_id} if outcome.change else None
         ),
         "tests": encode(outcome.tests) if outcome.tests else None,
+        "spending": outcome.spending,
     }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from refinery import clock
 from refinery.agents.state import FixState, request_of
 from refinery.codebase.repository import Repository
+from refinery.llm.purse import Purse
 from refinery.model.trace import Label, Trace
 from refinery.replay.cases import MAX_RUNS
 from refinery.replay.checks import parse as parse_check
@@ -40,7 +41,7 @@ class FixRequest:
     max_runs: int | None = None
     """Most replays of one patch's trial."""
     budget_usd: float | None = None
-    """Most that live models may cost in the trials; None: as the settings say."""
+    """Most the session may cost, all models together; None: as the settings say."""
     run_hooks: bool = False
     """Whether the repository's own commit hooks run, on a copy."""
 
@@ -48,13 +49,16 @@ class FixRequest:
 def initial_state(
     workspace: Workspace, request: FixRequest, repository: Repository, say: Say
 ) -> FixState:
-    """The state of a new session, sealed.
+    """The state of a new session, sealed; a model may be asked to read the expectation.
 
     Raises:
         InputError: a check cannot be read, or the repository has no commit.
     """
     label = traces.label_of(workspace.store, request.trace.trace_id)
-    expected = _expected(workspace, request, label, say)
+    values = workspace.settings.values
+    budget_usd = values.budget_usd if request.budget_usd is None else request.budget_usd
+    purse = Purse(budget_usd)
+    expected = _expected(workspace, request, label, (say, purse))
     made = expected.accepted if expected else ()
     checks = [*request.checks] or [*made] or [*(label.checks if label else ())]
     for check in checks:
@@ -63,7 +67,6 @@ def initial_state(
     trace = with_entry(request.trace, target)
     chosen = controls.choose(workspace, trace)
     failing = _failing(workspace, request, trace, say)
-    values = workspace.settings.values
     state: FixState = {
         "session_id": clock.short_id("session"),
         "started_ns": clock.now_ns(),
@@ -80,7 +83,8 @@ def initial_state(
         "branch": request.branch,
         "repeats": request.repeats or values.replay.repeats,
         "max_runs": request.max_runs or MAX_RUNS,
-        "budget_usd": values.budget_usd if request.budget_usd is None else request.budget_usd,
+        "budget_usd": budget_usd,
+        "spending": purse.document(),
         "seed": secrets.randbits(48),
         "unsandboxed": request.unsandboxed,
         "model": request.model or values.model,
@@ -103,7 +107,7 @@ def _failing(
 
 
 def _expected(
-    workspace: Workspace, request: FixRequest, label: Label | None, say: Say
+    workspace: Workspace, request: FixRequest, label: Label | None, told: tuple[Say, Purse]
 ) -> expectations.Expected | None:
     """Checks made of the expectation, where no check was written; None when there is nothing."""
     words = request.expectation
@@ -111,7 +115,8 @@ def _expected(
         words = label.expectation
     if words is None or not words.strip() or request.checks:
         return None
-    expected = expectations.make(workspace, request.trace, words, request.model)
+    say, purse = told
+    expected = expectations.make(workspace, request.trace, words, request.model, purse)
     for line in expected.told():
         say(f"expectation: {line}")
     if not expected.accepted:

@@ -13,6 +13,7 @@ from refinery.codebase.patches import build
 from refinery.codebase.repository import Repository
 from refinery.detectors import observe
 from refinery.errors import InputError, NotFoundError
+from refinery.llm.purse import Purse
 from refinery.model.codec import encode
 from refinery.model.patch import FileChange, Patch
 from refinery.model.trace import Json, Trace
@@ -158,8 +159,7 @@ def _request(
     agent = configured.agent
     if agent.upstream is not None:
         most = values.budget_usd if asked.budget_usd is None else asked.budget_usd
-        metered = Metered(agent.upstream, most)
-        agent = replace(agent, upstream=metered)
+        agent = replace(agent, upstream=Metered(agent.upstream, Purse(most)))
     failing, passing = _cases(workspace, asked)
     max_runs = asked.max_runs or MAX_RUNS
     chosen, held = proof.split(failing)

@@ -16,6 +16,7 @@ from pathlib import Path
 from refinery import clock
 from refinery.codebase.repository import Repository
 from refinery.errors import InputError
+from refinery.llm.purse import Purse
 from refinery.model.codec import decode_run, encode
 from refinery.model.trace import Json, Run, RunKind, Trace
 from refinery.model.verdict import Fidelity, ReplayResult
@@ -190,7 +191,7 @@ def _earlier(workspace: Workspace, trace: Trace) -> tuple[Tape, ...]:
 
 def _metered(agent: Agent, budget_usd: float | None) -> Agent:
     asked = agent.upstream
-    return replace(agent, upstream=Metered(asked, budget_usd)) if asked else agent
+    return replace(agent, upstream=Metered(asked, Purse(budget_usd))) if asked else agent
 
 
 def _cell(variation: Variation, done: Replayed, tape: Tape, original: Trace) -> Cell:

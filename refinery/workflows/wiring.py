@@ -11,6 +11,7 @@ from refinery.ports import Store
 
 if TYPE_CHECKING:
     from refinery.knowledge.library import Library
+    from refinery.llm.purse import Purse
     from refinery.llm.router import Model
 
 
@@ -139,7 +140,11 @@ def open_library(workspace: Workspace) -> "Library":
 
 
 def connect_model(
-    workspace: Workspace, spec: str | None = None, *, budget_usd: float | None = None
+    workspace: Workspace,
+    spec: str | None = None,
+    *,
+    budget_usd: float | None = None,
+    purse: "Purse | None" = None,
 ) -> "Model | None":
     """Connect to the model of the analysis; None when none is named anywhere.
 
@@ -149,6 +154,7 @@ def connect_model(
         workspace: settings and the folder of the call log.
         spec: `provider:model`; None: the one of the settings.
         budget_usd: most it may cost; None: the setting.
+        purse: money the model shares with others, in place of a budget of its own.
 
     Raises:
         InputError: the spec cannot be read.
@@ -168,5 +174,6 @@ def connect_model(
             api_key=key.get_secret_value() if key else None,
             budget_usd=values.budget_usd if budget_usd is None else budget_usd,
             log=workspace.home / "model-calls.jsonl",
-        )
+        ),
+        purse,
     )
