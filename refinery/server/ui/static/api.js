@@ -56,7 +56,7 @@ export function useConnection() {
   return state;
 }
 
-/** `{csrf, version, repository, has_model, store}`; asked once. */
+/** `{csrf, version, repository, has_model, has_meaning, store, scope}`; asked once. */
 export function session() {
   known ??= get("/session").catch((error) => { known = null; throw error; });
   return known;

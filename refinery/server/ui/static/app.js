@@ -29,6 +29,7 @@
  * evaluations, confirm (a dialog that resolves to true or false).
  */
 import { html, render, useEffect, useErrorBoundary, useState } from "./html.js";
+import { session } from "./api.js";
 import { followLinks, useLocation } from "./location.js";
 import { Header } from "./components/header.js";
 import { KeyboardHelp } from "./components/keyboard_help.js";
@@ -63,6 +64,8 @@ const NAVIGATION = [
   ["Guide", "/ui/guide", /^\/guide/],
   ["Changes", "/ui/history", /^\/(history|fix)/],
 ];
+/** What a token that reads one user's traces opens nothing of. */
+const OWNERS = new Set(["Guide", "Changes"]);
 
 const COMPILED = ROUTES.map(([path, load]) => ({ path, load, pattern: compiled(path) }));
 
@@ -93,9 +96,15 @@ function decoded(groups) {
 
 function App() {
   const { path, query } = useLocation();
+  const [navigation, setNavigation] = useState(NAVIGATION);
+  useEffect(() => {
+    const follow = ({ scope }) =>
+      scope && setNavigation(NAVIGATION.filter(([label]) => !OWNERS.has(label)));
+    session().then(follow, () => {});
+  }, []);
   return html`
     <a class="skip-link" href="#main">Skip to the content</a>
-    <${Header} navigation=${NAVIGATION} path=${path} />
+    <${Header} navigation=${navigation} path=${path} />
     <${ConnectionBar} />
     <main id="main" tabindex="-1">
       <${Guarded} key=${found(path)?.route.path ?? path} path=${path} query=${query} />
