@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from refinery import plugins
 from refinery.errors import InputError, NotFoundError, PluginError
 from refinery.model.trace import Trace
-from refinery.ports import Embedder, RunFilter, Store
+from refinery.ports import Embedder, Store
 from refinery.search import searching, text
 from refinery.search.interactions import asked_of
 from refinery.search.people import Span
@@ -301,6 +301,7 @@ def _near(
     if not is_installed():
         found.notes.append(f"searched by words only; meaning needs: {INSTALL}")
         return found
+    from refinery.search import shown
     from refinery.search.index import BROKEN, OtherEmbedderError
 
     with open_index(workspace) as index:
@@ -308,7 +309,11 @@ def _near(
             _fill(index, ways.whole or workspace.store, ways, found)
             point = place(index)
             if point is not None:
-                found.near = _nearest(index, point, asked, ways, workspace.store)
+                if ways.whole is None:
+                    found.near = index.nearest(point, asked, DEPTH, exact=ways.is_exact)
+                else:
+                    part = workspace.store
+                    found.near = shown.nearest(index, point, asked, part, exact=ways.is_exact)
             if ways.is_literal:
                 found.holding = index.containing(asked.text, asked, DEPTH)
             found.embedder = index.embedder.name
@@ -325,21 +330,6 @@ def _near(
             )
         found.notes += index.notes
     return found
-
-
-def _nearest(
-    index: "Index", point: "Point", asked: Query, ways: Ways, store: Store
-) -> list[tuple[str, float]]:
-    """What is nearest of what the store shows; the rest takes no place among it."""
-    depth, seen = DEPTH, -1
-    while True:
-        near = index.nearest(point, asked, depth, exact=ways.is_exact)
-        if ways.whole is None:
-            return near
-        shown = [one for one in near if store.find_runs(RunFilter(trace_id=one[0], limit=1)).runs]
-        if len(shown) >= DEPTH or len(near) == seen:
-            return shown[:DEPTH]
-        depth, seen = 4 * depth, len(near)
 
 
 def _mark(store: Store) -> str | None:
