@@ -19,7 +19,8 @@ from refinery.workflows.wiring import Workspace
 
 PERSON = "person"
 """Engine of a hypothesis whose patch a person wrote."""
-EDITED = "set aside: its patch was edited"
+EDITED = "its patch was edited, and the edited one took its place"
+ASIDE = "set aside when a person edited another patch"
 _KEPT = ("attempts", "chosen", "exchanges", "proof_seal")
 """What of a session's state an edit replaces."""
 
@@ -110,7 +111,10 @@ def _redrafted(state: FixState, patch: Patch, guard: GuardReport) -> FixState:
     hypothesis = replace(
         waiting.hypothesis, hypothesis_id=f"E{number}", edits=(), citations=(), engine=PERSON
     )
-    others = [replace(a, patch=None, trial=None, problem=EDITED) for a in earlier]
+    others = [
+        replace(a, patch=None, trial=None, problem=EDITED if a is waiting else ASIDE)
+        for a in earlier
+    ]
     attempts = [Attempt(hypothesis, patch, guard), *others]
     return {"attempts": [encode(a) for a in attempts], "chosen": None, "exchanges": []}
 

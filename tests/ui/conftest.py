@@ -14,6 +14,8 @@ from playwright.sync_api import Browser
 
 from tests.conftest import FOREIGN
 from tests.kits.browser import Seen, Served, chromium, opened, serving
+from tests.kits.repositories import commit_all, git, write_files
+from tests.samples import shop_agent
 from tests.ui.shop import Shop, recorded_shop
 
 
@@ -56,6 +58,14 @@ def shop(own_home: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     """A recorded shop assistant, shared by the tests of this folder; they delete nothing of it."""
     with recorded_shop(tmp_path_factory.mktemp("shop")) as found:
         yield found
+
+
+@pytest.fixture
+def as_recorded(shop: Shop) -> None:
+    """The shop's code as it was recorded, whatever an earlier test left."""
+    write_files(shop.root, {"app.py": shop_agent.APP})
+    if git(shop.root, "status", "--porcelain"):
+        commit_all(shop.root, "as recorded")
 
 
 @pytest.fixture(scope="package")

@@ -7,21 +7,13 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.kits.browser import NARROW, WIDE, WORK_MS, Seen, Served, axe
-from tests.kits.repositories import commit_all, git, write_files
+from tests.kits.repositories import git
 from tests.samples import shop_agent
 from tests.ui.shop import Shop
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("as_recorded")]
 
 SORTED = "sorted("
-
-
-@pytest.fixture(autouse=True)
-def as_recorded(shop: Shop) -> None:
-    """The code as it was recorded, whatever an earlier test left."""
-    write_files(shop.root, {"app.py": shop_agent.APP})
-    if git(shop.root, "status", "--porcelain"):
-        commit_all(shop.root, "as recorded")
 
 
 def look_for_a_fix(page: Page) -> None:
@@ -158,7 +150,7 @@ def do_again(page: Page) -> None:
 
 
 @pytest.mark.timeout(1200)  # two trials, perhaps on a busy machine
-def test_a_patch_is_edited_and_rejected_and_nothing_is_committed(
+def test_an_edited_patch_the_guard_holds_is_committed_only_after_it_was_looked_at(
     shop: Shop, served_shop: Served, open_page: Callable[..., Seen]
 ) -> None:
     seen = open_page(served_shop, f"/ui/fix?trace={shop.failing}")
@@ -175,6 +167,32 @@ def test_a_patch_is_edited_and_rejected_and_nothing_is_committed(
     expect(changed).to_contain_text("print()", timeout=WORK_MS)
     assert "print()" not in proposed
     decline_what_the_guard_holds(seen)
+    page.reload()
+    approve = page.get_by_role("button", name="Approve and commit")
+    expect(approve).to_be_disabled()
+    assert commits(shop) == before
+
+    page.get_by_label("I have looked at it").check()
+    approve.click()
+    page.get_by_role("dialog").get_by_role("button", name="Commit it").click()
+    heading = page.get_by_role("heading", level=1)
+    expect(heading).to_have_text("The fix is committed", timeout=WORK_MS)
+    assert commits(shop)[1:] == before
+    assert "print()" in app_of(shop)
+    considered = page.get_by_role("table", name="Changes considered")
+    expect(considered).to_contain_text("the edited one took its place")
+    expect(considered).to_contain_text("a person edited another patch")
+    seen.shoot("fix-held-committed")
+
+
+@pytest.mark.timeout(1200)  # a trial, perhaps on a busy machine
+def test_a_patch_is_rejected_and_nothing_is_committed(
+    shop: Shop, served_shop: Served, open_page: Callable[..., Seen]
+) -> None:
+    seen = open_page(served_shop, f"/ui/fix?trace={shop.failing}")
+    page = seen.page
+    before = commits(shop)
+    look_for_a_fix(page)
     page.get_by_role("button", name="Reject …").click()
     page.get_by_label("Why not?").fill("The notes should be sorted where they are kept.")
     page.get_by_role("button", name="Reject the patch").click()

@@ -7,23 +7,15 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.kits.browser import NARROW, WORK_MS, Seen, Served, axe
-from tests.kits.repositories import commit_all, git, write_files
+from tests.kits.repositories import git
 from tests.samples import shop_agent
 from tests.ui.shop import Shop
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("as_recorded")]
 
 WORDS = f"It must say {shop_agent.RIGHT}"
 MOST_PAGES = 20
 FORBIDDEN = re.compile(r"\b(?:trace|commit|json|diff|patch|regex|span|token|repository)\b", re.I)
-
-
-@pytest.fixture(autouse=True)
-def as_recorded(shop: Shop) -> None:
-    """The code as it was recorded, whatever an earlier test left."""
-    write_files(shop.root, {"app.py": shop_agent.APP})
-    if git(shop.root, "status", "--porcelain"):
-        commit_all(shop.root, "as recorded")
 
 
 def present(page: Page) -> Locator:
@@ -65,6 +57,7 @@ def test_an_expert_mends_an_answer_without_reading_code(
             break
         if steps[-1] in ("mark", "proof"):
             assert axe(page) == []
+            assert page.get_by_role("list", name=re.compile("^Part . of 5")).is_visible()
             seen.shoot(f"guide-{steps[-1]}")
         answer(page)
         expect(present(page)).not_to_have_attribute("data-step", steps[-1], timeout=WORK_MS)
@@ -74,7 +67,11 @@ def test_an_expert_mends_an_answer_without_reading_code(
     assert "sorted(" in (shop.root / "app.py").read_text()
     said = "\n".join(shown).replace("Details for an engineer", "")
     assert not FORBIDDEN.findall(said)
+    assert "refinery guide" not in said
     seen.shoot("guide-done")
+
+    page.get_by_role("button", name="Take a fix out again").click()
+    expect(present(page)).to_have_attribute("data-step", "undo_pick")
 
 
 def test_a_session_goes_on_where_it_was_left(
@@ -99,5 +96,8 @@ def test_a_session_goes_on_where_it_was_left(
     meaning = present(page).get_by_role("status")
     expect(meaning).to_contain_text("A small change to the agent")
 
-    seen.goto("/ui/guide")
+    seen.expect("404")
+    seen.goto("/ui/guide/none")
+    expect(page.get_by_role("heading", name="These answers are not kept here")).to_be_visible()
+    page.get_by_role("link", name="Begin anew").click()
     expect(page.get_by_role("heading", name="Go on where you stopped")).to_be_visible()

@@ -325,7 +325,7 @@ def test_search_finds_conversations_by_words_and_meaning(
 
     expect(hits.first.locator("mark").first).to_be_visible()
     expect(seen.page.get_by_text("Searched by words and meaning (embedder hash")).to_be_visible()
-    seen.page.get_by_label("Compare").select_option("words")
+    seen.page.get_by_label("How to search").select_option("text")
     seen.page.get_by_role("button", name="Search", exact=True).click()
     expect(seen.page.get_by_text("Searched by words.")).to_be_visible()
     hits.first.get_by_role("link", name="find_order").click()

@@ -111,7 +111,7 @@ class Done:
             kind=Kind.END,
             title="The fix is in effect",
             said=(
-                f"From now on the agent answers “{title}” as you said.",
+                f"When it was tried out, the agent answered “{title}” as you said.",
                 "What you said is kept: should the mistake come back, you will be told.",
                 f'To take the fix out again, type: refinery guide --undo "{word}"',
             ),

@@ -20,7 +20,7 @@ VERDICTS = {
     "unverifiable": "could not be tried out",
 }
 _TITLES = {
-    Verdict.FIXED: "It works",
+    Verdict.FIXED: "It worked when it was tried out",
     Verdict.IMPROVED: "It helps, but not every time",
     Verdict.NO_EFFECT: "It does not help",
     Verdict.REGRESSED: "It makes other conversations worse",
@@ -38,6 +38,11 @@ _UNANSWERED = (
     "With the fix the agent asks something new, and the service that writes its answers could not "
     "be asked from here. An engineer has to set that up once. So nothing is proven."
 )
+_ALREADY_TITLE = "The agent answers it rightly by now"
+_ALREADY = (
+    "As the agent is now, it answers this as you said, without the fix: something was changed "
+    "since the conversation. So there is nothing a fix could be shown to help with."
+)
 _UNPROVEN = "The conversations could not be played again as they were, so nothing is proven."
 
 
@@ -53,9 +58,17 @@ class Told:
 def told(trial: Trial, load: Callable[[str], Trace | None]) -> Told:
     """What a trial showed; only what was measured is said."""
     said = [_of_failing(trial), _of_passing(trial)]
+    if trial.verdict is Verdict.UNVERIFIABLE and _is_right_already(trial):
+        said.insert(0, _ALREADY)
+        return Told(_ALREADY_TITLE, tuple(s for s in said if s), tuple(_pairs(trial, load)))
     if trial.verdict is Verdict.UNVERIFIABLE:
         said.insert(0, _UNANSWERED if "nobody could answer" in trial.reason else _UNPROVEN)
     return Told(_TITLES[trial.verdict], tuple(s for s in said if s), tuple(_pairs(trial, load)))
+
+
+def _is_right_already(trial: Trial) -> bool:
+    before = _arm(trial, FAILING, UNPATCHED)
+    return before is not None and before.passed == before.total > 0
 
 
 def _of_failing(trial: Trial) -> str:

@@ -3,8 +3,10 @@
 export const UNKNOWN = "–";
 const NUMBER = new Intl.NumberFormat("en-GB");
 const COMPACT = new Intl.NumberFormat("en-GB", { notation: "compact", maximumFractionDigits: 1 });
+const MONEY = new Intl.NumberFormat("en-GB", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "2-digit", month: "short" });
 const YEAR = new Intl.DateTimeFormat("en-GB", { day: "2-digit", month: "short", year: "numeric" });
+const FULL = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short" });
 const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
@@ -12,8 +14,8 @@ const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 /** A whole number with separators: `12,345`. */
 export const count = (value) => (isNumber(value) ? NUMBER.format(value) : UNKNOWN);
 
-/** A number in little room: `12.3k`. */
-export const compact = (value) => (isNumber(value) ? COMPACT.format(value).toLowerCase() : UNKNOWN);
+/** A number in little room: `12.3k`, `4.5M`; a small `m` would be a thousandth. */
+export const compact = (value) => (isNumber(value) ? COMPACT.format(value).replace("K", "k").replace("m", "M") : UNKNOWN);
 
 /** Milliseconds as `0.4 ms`, `320 ms`, `1.24 s`, `3 min 05 s`, `2 h 10 min`. */
 export function duration(ms) {
@@ -27,8 +29,8 @@ export function duration(ms) {
   return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
 }
 
-/** A figure without the digits a round value does not need: `5.00 s` is `5 s`. */
-export const rounded = (text) => text.replace(/\.0+(?=\D|$)/, "").replace(/(\.\d*[1-9])0+(?=\D|$)/, "$1");
+/** A figure without the digits a round value does not need: `5.00 s` is `5 s`, `30 min 00 s` is `30 min`. */
+export const rounded = (text) => text.replace(/ min 00 s$/, " min").replace(/ h 0 min$/, " h").replace(/\.0+(?=\D|$)/, "").replace(/(\.\d*[1-9])0+(?=\D|$)/, "$1");
 
 /** US dollars, with as many digits as small sums need. */
 export function cost(usd) {
@@ -36,6 +38,7 @@ export function cost(usd) {
   if (!isNumber(value)) return UNKNOWN;
   if (value === 0) return "$0";
   if (value < 0.0001) return "< $0.0001";
+  if (value >= 1000) return `$${MONEY.format(value)}`;
   return `$${value.toFixed(value < 0.01 ? 4 : value < 1 ? 3 : 2)}`;
 }
 
@@ -47,10 +50,12 @@ export function bytes(value) {
   return `${(value / 1e6).toFixed(1)} MB`;
 }
 
-/** A share of 1 as per cent: `12.5 %`. */
+/** A share of 1 as per cent: `12.5 %`; what is more than none or less than all is never told as that. */
 export function percent(value) {
   if (!isNumber(value)) return UNKNOWN;
   const points = value * 100;
+  if (points > 0 && points < 0.1) return "< 0.1 %";
+  if (points < 100 && points >= 99.5) return "> 99 %";
   return `${points === 0 || points >= 10 ? Math.round(points) : points.toFixed(1)} %`;
 }
 
@@ -75,7 +80,16 @@ export function ago(ms, now = Date.now()) {
   return `${Math.floor(seconds / 86_400)} d ago`;
 }
 
-/** The moment in full, for titles and `datetime`: ISO 8601, UTC. */
+/** The reader's zone, in which all times are told: `Europe/Zurich`. */
+export const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone || "local time";
+
+/** A moment in full, its zone named: `28 May 2026, 22:26:40 GMT+2 (2026-05-28T20:26:40.000Z)`. */
+export function inFull(ms) {
+  const utc = iso(ms);
+  return utc && `${FULL.format(new Date(ms))} (${utc})`;
+}
+
+/** The moment for programs: ISO 8601, UTC; empty when it is none. */
 export function iso(ms) {
   const then = new Date(isNumber(ms) ? ms : NaN);
   return Number.isNaN(then.getTime()) ? "" : then.toISOString();

@@ -16,6 +16,7 @@ export function Documents({ documents }) {
     <div class="document-head">
       <span class="document-rank" aria-label=${`Rank ${at + 1}`}>${at + 1}</span>
       <strong class="document-title" dir="auto">${oneLine(one.title || `document ${at + 1}`, 160)}</strong>
+      ${sourceOf(one) && html`<span class="muted document-source" dir="auto">${oneLine(sourceOf(one), 80)}</span>`}
       ${typeof one.score === "number" && html`<span class="score" title="Score">
         <span class="score-bar" aria-hidden="true"><span style=${{ width: `${best ? Math.max(0, (one.score / best) * 100) : 0}%` }}></span></span>${shortNumber(one.score)}</span>`}
       ${Object.entries(one.dates ?? {}).map(([name, date]) => html`<span key=${name} class="document-date"><span class="muted">${oneLine(name, 30)}</span> ${oneLine(date, 30)}</span>`)}
@@ -25,6 +26,12 @@ export function Documents({ documents }) {
     <${Text} value=${one.text} shown=${SHOWN} />
     ${one.metadata && Object.keys(one.metadata).length > 0 && html`<details><summary class="muted">Fields</summary><${JsonView} value=${one.metadata} label="Fields of the document" /></details>`}
   </li>`)}</ol>`;
+}
+
+/** Where a document is from, when its title does not tell: two of one subject have the same title. */
+function sourceOf({ title, metadata }) {
+  const source = metadata?.source;
+  return typeof source === "string" && source && source !== title ? source : null;
 }
 
 /** The latest date of a document as text; ISO dates sort as text. */

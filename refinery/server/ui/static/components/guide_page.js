@@ -3,26 +3,47 @@ import { html, useId, useRef, useState } from "../html.js";
 import { useData } from "../api.js";
 import { Icon } from "./icon.js";
 import { Text, visible } from "./text.js";
+import { wordChanges } from "../difference.js";
+
+/** The way of a session in five parts, and the pages of each. */
+const PARTS = [
+  ["What went wrong", ["pick", "mark", "wrong"]],
+  ["What would be right", ["right", "confirm", "clash", "similar", "scope", "condition"]],
+  ["The cause", ["look", "cause"]],
+  ["A fix, tried out", ["fix", "try", "proof"]],
+  ["In effect", ["keep", "done"]],
+];
+/** What the terminal says of typing; the page has buttons for it. */
+const TYPED = /^To take the fix out again, type: /;
 
 /**
- * @param {{document: Object, answer: (text: string) => Promise<void>, children?: any}} props
- *   `document`: the session with its page; `children`: what works meanwhile
+ * @param {{document: Object, answer: (text: string) => Promise<void>, takeOut: () => void, children?: any}} props
+ *   `document`: the session with its page; `takeOut` begins to take a fix out; `children`: what works meanwhile
  */
-export function GuidePage({ document, answer, children }) {
+export function GuidePage({ document, answer, takeOut, children }) {
   const { page, remark } = document;
   return html`<div class="stack guide" data-step=${page.step}>
+    <${Way} step=${page.step} />
     ${remark && html`<div class="note note-warn" role="status"><${Icon} name="alert" /><span>${visible(remark)}</span></div>`}
-    ${page.said.map((said, at) => html`<p key=${at}>${visible(said)}</p>`)}
+    ${page.said.filter((said) => !TYPED.test(said)).map((said, at) => html`<p key=${at}>${visible(said)}</p>`)}
     ${page.lines.length > 0 && html`<${Conversation} lines=${page.lines} answer=${page.kind === "ask" ? answer : null} />`}
     ${page.quotes.map((quote, at) => html`<blockquote key=${at} class="guide-quote"><${Text} value=${quote} /></blockquote>`)}
     ${page.pairs.length > 0 && html`<${Pairs} pairs=${page.pairs} />`}
     ${children}
     ${page.kind === "ask" && html`<${Question} page=${page} answer=${answer} />`}
-    ${page.kind === "end" && html`<div class="row"><a class="button button-primary" href="/ui/guide">Mend another answer</a><a class="button" href="/ui/history">All changes</a></div>`}
+    ${page.kind === "end" && html`<div class="row"><a class="button button-primary" href="/ui/guide">Mend another answer</a>${page.step === "done" && html`<button type="button" class="button" onClick=${takeOut}>Take a fix out again …</button>`}<a class="button" href="/ui/history">All changes</a></div>`}
     ${page.details.length > 0 && html`<details class="fold"><summary>Details for an engineer</summary>
       <div class="fold-body stack-tight">${page.details.map((line, at) => html`<div key=${at} class="text text-mono"><${Text} value=${line} /></div>`)}</div></details>`}
     ${page.kind !== "end" && html`<${Meaning} />`}
   </div>`;
+}
+
+/** Where on the way this page lies; nothing for pages beside it, such as taking a fix out. */
+function Way({ step }) {
+  const at = PARTS.findIndex(([, steps]) => steps.includes(step));
+  if (at < 0) return null;
+  return html`<ol class="guide-way" aria-label=${`Part ${at + 1} of ${PARTS.length}`}>${PARTS.map(([name], part) => html`
+    <li key=${name} class=${part < at ? "guide-part is-past" : "guide-part"} aria-current=${part === at ? "step" : undefined}>${name}</li>`)}</ol>`;
 }
 
 /** Who said what; a line with a number can be chosen. */
@@ -36,13 +57,28 @@ function Conversation({ lines, answer }) {
     </li>`)}</ol>`;
 }
 
-/** Answers before and after, as they were measured. */
+/** Answers before and after, as they were measured; the words that differ are marked. */
 function Pairs({ pairs }) {
-  return html`<div class="table-scroll"><table class="table"><caption class="visually-hidden">Answers before and after</caption>
-    <thead><tr><th scope="col">Asked</th><th scope="col">Now</th><th scope="col">With the fix</th></tr></thead>
+  return html`<div class="table-scroll"><table class="table guide-pairs"><caption class="visually-hidden">Answers before and after</caption>
+    <thead><tr><th scope="col">When asked</th><th scope="col">The agent says now</th><th scope="col">It says with the fix</th></tr></thead>
     <tbody>${pairs.map((pair, at) => html`<tr key=${at}>
-      <td><${Text} value=${pair.asked} /></td><td><${Text} value=${pair.before} /></td><td><${Text} value=${pair.after} /></td></tr>`)}</tbody>
+      <td data-label="When asked"><${Text} value=${pair.asked} /></td>
+      <td data-label="The agent says now"><${Words} pair=${pair} kept="remove" /></td>
+      <td data-label="It says with the fix"><${Words} pair=${pair} kept="add" />${pair.before === pair.after && html`<span class="muted">No difference</span>`}</td></tr>`)}</tbody>
   </table></div>`;
+}
+
+/** Longer answers are shown as they are: words marked all over help nobody. */
+const MOST_MARKED = 4000;
+
+/** One side of a pair. @param {{pair: Object, kept: "remove"|"add"}} props */
+function Words({ pair, kept }) {
+  const text = kept === "remove" ? pair.before : pair.after;
+  if (pair.before === pair.after || pair.before.length + pair.after.length > MOST_MARKED) return html`<${Text} value=${text} />`;
+  const Mark = kept === "remove" ? "del" : "ins";
+  return html`<div class="text" dir="auto">${wordChanges(pair.before, pair.after)
+    .filter(({ kind }) => kind === "same" || kind === kept)
+    .map(({ kind, text: words }, at) => (kind === "same" ? visible(words) : html`<${Mark} key=${at}>${visible(words)}</${Mark}>`))}</div>`;
 }
 
 /** A question without what a terminal says of typing. */

@@ -1,6 +1,7 @@
 /** The bar at the top: name, navigation, theme, keyboard help. */
-import { html, useEffect, useState } from "../html.js";
+import { html, useEffect, useRef, useState } from "../html.js";
 import { session } from "../api.js";
+import { ZONE } from "../format.js";
 import { useKeys } from "../keys.js";
 import { showKeyboardHelp } from "./keyboard_help.js";
 import { Icon } from "./icon.js";
@@ -33,6 +34,10 @@ export function Header({ navigation, path }) {
   const [isDark, toggle] = useTheme();
   const [about, setAbout] = useState(null);
   useEffect(() => { session().then(setAbout, () => setAbout(null)); }, []);
+  const nav = useRef(null);
+  useEffect(() => {
+    nav.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [path]);
   useKeys([
     { key: "t", label: "Light or dark", run: toggle },
     { key: "?", label: "This help", run: showKeyboardHelp },
@@ -46,12 +51,13 @@ export function Header({ navigation, path }) {
         </svg>
         <span>Refinery</span>
       </a>
-      <nav aria-label="Pages" class="top-nav">
+      <nav aria-label="Pages" class="top-nav" ref=${nav}>
         ${navigation.map(([label, href, pattern]) => html`
           <a href=${href} aria-current=${pattern.test(path) ? "page" : undefined}>${label}</a>`)}
       </nav>
       <div class="top-tools">
         ${about?.repository && html`<span class="top-about" title="The repository fixes are made in">${baseName(about.repository)}</span>`}
+        <span class="top-zone" title="The zone of all times on these pages: your browser's">Times: ${ZONE.replace(/_/g, " ")}</span>
         <button type="button" class="icon-button" onClick=${toggle}
           aria-label=${isDark ? "Use the light theme" : "Use the dark theme"} title=${isDark ? "Light theme (t)" : "Dark theme (t)"}>
           <${Icon} name=${isDark ? "sun" : "moon"} />

@@ -6,10 +6,11 @@
  */
 import { html, useEffect, useMemo, useRef, useState } from "../html.js";
 import { events, send, useConnection, useData } from "../api.js";
-import { duration, iso, moment } from "../format.js";
+import { duration } from "../format.js";
 import { visible } from "./text.js";
 import { Failure } from "./states.js";
 import { Icon } from "./icon.js";
+import { Moment } from "./moment.js";
 import { announce, toast } from "./toast.js";
 
 export const ENDED = new Set(["done", "failed", "cancelled"]);
@@ -174,7 +175,7 @@ export function EarlierJobs({ trace, kinds, chosen, href, title = "Earlier" }) {
     <h2>${title}</h2>
     <ul class="job-links">${found.slice(0, EARLIER).map((job) => html`<li key=${job.job_id}>
       <a href=${href(job)}>${KINDS[job.kind] ?? job.kind}${optionText(job)}</a>${" "}
-      <span class="muted">${STATES[job.state] ?? job.state} · <time datetime=${iso(job.created_ms)}>${moment(job.created_ms)}</time></span>
+      <span class="muted">${STATES[job.state] ?? job.state} · <${Moment} ms=${job.created_ms} /></span>
     </li>`)}</ul>
   </section>`;
 }

@@ -33,6 +33,7 @@ export function TrialView({ trial }) {
     <div class="panel-head"><h2 id="trial-title">What the trial showed</h2><${VerdictBadge} verdict=${trial.verdict} /></div>
     <div class="panel-body stack">
       <p>${visible(trial.reason)}</p>
+      <p class="muted">Right answers, as counted. The bar is where the true share lies, with 95 % confidence.</p>
       <div class="arms">${trial.arms.map((arm, at) => html`<${ArmRow} key=${at} arm=${arm} />`)}</div>
       ${trial.p_value !== null && trial.p_value !== undefined && html`<p>If the patch did nothing, a difference this large would come about by chance with p = ${probability(trial.p_value)}.</p>`}
       ${Array.isArray(kept) && kept.length > 0 && html`<p>Left out, since it holds without: ${kept.map(String).join(", ")}</p>`}

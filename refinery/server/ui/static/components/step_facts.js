@@ -1,6 +1,7 @@
 /** The figures of a run; of a model call also model, parameters, tokens, cost and how it ended. */
 import { html } from "../html.js";
-import { cost, count, duration, iso, moment } from "../format.js";
+import { cost, count, duration } from "../format.js";
+import { Moment } from "./moment.js";
 import { oneLine } from "./text.js";
 
 /** @param {{run: Object}} props */
@@ -27,7 +28,7 @@ function timeFacts(run) {
   const facts = [["Duration", run.status === "running" ? "running" : duration(run.duration_ms)]];
   const first = run.first_token_ms;
   if (typeof first === "number") facts.push(["First token", duration(first)]);
-  facts.push(["Started", html`<time datetime=${iso(run.start_ms)}>${moment(run.start_ms)}</time>`, iso(run.start_ms)]);
+  facts.push(["Started", html`<${Moment} ms=${run.start_ms} />`]);
   return facts;
 }
 

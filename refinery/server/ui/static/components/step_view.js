@@ -13,7 +13,7 @@ import { oneLine, Text } from "./text.js";
 
 /** A run's kind, name and status, for a heading. @param {{run: Object}} props */
 export function StepName({ run }) {
-  return html`<${KindBadge} kind=${run.kind} /> <span dir="auto">${oneLine(run.name || "unnamed run")}</span> <${StatusBadge} status=${run.status} />`;
+  return html`<${KindBadge} kind=${run.kind} /> <span class="title-name" dir="auto" title=${(run.name || "").slice(0, 1000)}>${oneLine(run.name || "unnamed run")}</span> <${StatusBadge} status=${run.status} />`;
 }
 
 /** @param {{run: Object, chosen?: string, choose?: (tab: string) => void}} props */

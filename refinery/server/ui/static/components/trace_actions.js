@@ -1,5 +1,5 @@
 /** What can be done with a trace: diagnose, what if, compare, label, download, delete. */
-import { html, useRef } from "../html.js";
+import { html, useEffect, useRef } from "../html.js";
 import { address, send } from "../api.js";
 import { link, navigate } from "../location.js";
 import { confirm } from "./confirm.js";
@@ -10,7 +10,21 @@ import { toast } from "./toast.js";
 export function TraceActions({ trace, reload }) {
   const id = encodeURIComponent(trace.trace_id);
   const menu = useRef(null);
-  const close = () => { menu.current.open = false; };
+  const close = () => { if (menu.current) menu.current.open = false; };
+  useEffect(() => {
+    const elsewhere = (event) => { if (!menu.current?.contains(event.target)) close(); };
+    document.addEventListener("pointerdown", elsewhere);
+    document.addEventListener("focusin", elsewhere);
+    return () => {
+      document.removeEventListener("pointerdown", elsewhere);
+      document.removeEventListener("focusin", elsewhere);
+    };
+  }, []);
+  const escape = (event) => {
+    if (event.key !== "Escape" || !menu.current.open) return;
+    close();
+    menu.current.querySelector("summary").focus();
+  };
   const label = async (outcome) => {
     close();
     try {
@@ -36,7 +50,7 @@ export function TraceActions({ trace, reload }) {
     <a class="button button-primary" href=${link(`/diagnosis/${id}`)}>Diagnose</a>
     <a class="button" href=${link(`/whatif/${id}`)}>What if?</a>
     <a class="button" href=${link("/compare", { left: trace.trace_id })}>Compare</a>
-    <details class="menu" ref=${menu} onKeyDown=${(event) => event.key === "Escape" && close()}>
+    <details class="menu" ref=${menu} onKeyDown=${escape}>
       <summary class="button" aria-label="More actions">More</summary>
       <div class="menu-items">
         <a href=${link("/guide", { trace: trace.trace_id })} onClick=${close}><${Icon} name="flag" />Mend it in plain words</a>

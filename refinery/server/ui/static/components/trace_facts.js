@@ -1,14 +1,15 @@
 /** The figures of a trace on one line. */
 import { html } from "../html.js";
-import { compact, cost, count, duration, iso, moment } from "../format.js";
+import { compact, cost, count, duration } from "../format.js";
 import { link } from "../location.js";
 import { Copy } from "./copy.js";
+import { Moment } from "./moment.js";
 import { oneLine } from "./text.js";
 
 /** @param {{trace: Object}} props a trace's line */
 export function TraceFacts({ trace }) {
   const facts = [
-    ["Started", html`<time datetime=${iso(trace.start_ms)} title=${iso(trace.start_ms)}>${moment(trace.start_ms)}</time>`],
+    ["Started", html`<${Moment} ms=${trace.start_ms} />`],
     ["Duration", duration(trace.duration_ms)],
     ["Runs", html`${count(trace.runs)}${trace.errors > 0 && html` <span class="fact-bad">${count(trace.errors)} failed</span>`}`],
     ["Tokens", html`<span title=${count(trace.tokens)}>${compact(trace.tokens)}</span>`],

@@ -1,8 +1,9 @@
 /** Chooses a trace: the latest ones, those named like another one first. */
 import { html, useState } from "../html.js";
 import { useData } from "../api.js";
-import { duration, moment } from "../format.js";
+import { duration } from "../format.js";
 import { StatusBadge } from "./badge.js";
+import { Moment } from "./moment.js";
 import { Failure, Loading } from "./states.js";
 import { oneLine } from "./text.js";
 
@@ -25,7 +26,7 @@ export function TracePicker({ label, like, choose }) {
     <ul class="picker-list">${traces.map((trace) => html`<li key=${trace.trace_id}>
       <button type="button" class="picker-item" onClick=${() => choose(trace.trace_id)}>
         <${StatusBadge} status=${trace.status} compact /><span class="picker-name"><b>${oneLine(trace.name || "unnamed", 80)}</b> <span class="muted">${oneLine(trace.root_input ?? "", 90)}</span></span>
-        <span class="muted picker-time">${moment(trace.start_ms)} · ${duration(trace.duration_ms)}</span>
+        <span class="muted picker-time"><${Moment} ms=${trace.start_ms} /> · ${duration(trace.duration_ms)}</span>
       </button></li>`)}</ul>
   </section>`;
 }

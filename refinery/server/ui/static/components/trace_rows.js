@@ -1,9 +1,10 @@
 /** Traces as rows: a table on wide screens, cards on narrow ones (the same elements, by CSS). */
 import { html } from "../html.js";
-import { compact, cost, count, duration, iso, moment, plural } from "../format.js";
+import { compact, cost, count, duration, plural } from "../format.js";
 import { traceLink } from "../location.js";
 import { toggled } from "../pages/list.js";
 import { LabelBadge, StatusBadge } from "./badge.js";
+import { Moment } from "./moment.js";
 import { oneLine } from "./text.js";
 
 /** @param {{traces: Object[], chosen: string[], choose: (ids: string[]) => void, change: (part: Object) => void}} props */
@@ -42,12 +43,12 @@ function Row({ trace, isChosen, toggle, change }) {
         ${trace.root_output && html`<span class="trace-answer"><span aria-hidden="true">→ </span><span class="visually-hidden">Answer: </span>${oneLine(trace.root_output)}</span>`}
       </div>`}
     </th>
-    <td class="trace-start"><time datetime=${iso(trace.start_ms)} title=${iso(trace.start_ms)}>${moment(trace.start_ms)}</time></td>
+    <td class="trace-start"><${Moment} ms=${trace.start_ms} /></td>
     <td class="numeric trace-duration">${trace.status === "running" && trace.duration_ms === null ? "…" : duration(trace.duration_ms)}</td>
     <td class="numeric" data-label="runs">${count(trace.runs)}</td>
     <td class=${known(trace.tokens)} data-label="tokens" title=${trace.tokens === null ? "not recorded" : count(trace.tokens)}>${compact(trace.tokens)}</td>
     <td class=${known(trace.cost_usd)}>${cost(trace.cost_usd)}</td>
-    <td class="trace-user">${trace.user_id && html`<button type="button" class="link-button" title="Traces of this user"
+    <td class="trace-user">${trace.user_id && html`<button type="button" class="link-button" title=${`Traces of this user: ${trace.user_id.slice(0, 200)}`}
       onClick=${() => change({ user: trace.user_id })}>${oneLine(trace.user_id, 60)}</button>`}</td>
   </tr>`;
 }

@@ -1,7 +1,7 @@
 /** Two traces aligned run by run: what is the same, what changed, what changed first. */
 import { html, useState } from "../html.js";
 import { useData } from "../api.js";
-import { count, cost, duration, moment, plural } from "../format.js";
+import { count, cost, duration, plural } from "../format.js";
 import { runLink, traceLink, useQuery } from "../location.js";
 import { Page } from "../components/page.js";
 import { Failure, Loading } from "../components/states.js";
@@ -9,6 +9,7 @@ import { KindBadge, StatusBadge } from "../components/badge.js";
 import { SideBySide } from "../components/diff.js";
 import { Icon } from "../components/icon.js";
 import { TracePicker } from "../components/trace_picker.js";
+import { Moment } from "../components/moment.js";
 import { oneLine, visible } from "../components/text.js";
 
 const STEP = 300;
@@ -36,7 +37,7 @@ function Side({ name, id, other, choose }) {
       <button type="button" class="button button-small" onClick=${() => choose(null)}>Another</button></div>
     ${error && html`<${Failure} error=${error} />`}
     ${trace && html`<div class="row"><a href=${traceLink(id)}><strong>${oneLine(trace.name || "unnamed")}</strong></a> <${StatusBadge} status=${trace.status} /></div>
-      <p class="muted">${moment(trace.start_ms)} · ${duration(trace.duration_ms)} · ${plural(trace.runs, "run")} · ${count(trace.tokens)} tokens · ${cost(trace.cost_usd)}</p>
+      <p class="muted"><${Moment} ms=${trace.start_ms} /> · ${duration(trace.duration_ms)} · ${plural(trace.runs, "run")} · ${count(trace.tokens)} tokens · ${cost(trace.cost_usd)}</p>
       ${trace.root_output && html`<p class="compare-answer" dir="auto">${oneLine(trace.root_output)}</p>`}`}
   </section>`;
 }

@@ -76,7 +76,8 @@ function Running({ id }) {
   const again = trace ? () => navigate(link("/fix", { trace })) : undefined;
   const isShown = data && (data.state === "awaiting_approval" || data.state === "done");
   const hasWaited = useRef(false);
-  if (data?.state === "awaiting_approval") hasWaited.current = true;
+  // Its result is told from the first wait on, so this holds after the page was loaded anew too.
+  if (data?.state === "awaiting_approval" || data?.result) hasWaited.current = true;
   const goOn = async () => {
     try {
       navigate(jobLink(await start("fix", trace, { resume: data.session_id })));

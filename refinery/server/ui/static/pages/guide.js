@@ -6,12 +6,12 @@
  */
 import { html, useEffect, useRef, useState } from "../html.js";
 import { send, useData } from "../api.js";
-import { moment } from "../format.js";
 import { link, navigate } from "../location.js";
 import { GuidePage } from "../components/guide_page.js";
 import { JobProgress, useJob } from "../components/job.js";
+import { Moment } from "../components/moment.js";
 import { Page } from "../components/page.js";
-import { Reading } from "../components/states.js";
+import { Empty, Reading } from "../components/states.js";
 import { visible } from "../components/text.js";
 import { toast } from "../components/toast.js";
 
@@ -23,14 +23,16 @@ export default function Guide({ params, query }) {
     : html`<${Start} trace=${query.trace} />`;
 }
 
+/** Begin a session and go to it. */
+async function begin(wish) {
+  try {
+    const made = await send("POST", "/guide", wish);
+    navigate(link(place(made.session_id)));
+  } catch (error) { toast.failure(error); }
+}
+
 function Start({ trace }) {
   const state = useData("/guide");
-  const begin = async (wish) => {
-    try {
-      const made = await send("POST", "/guide", wish);
-      navigate(link(place(made.session_id)));
-    } catch (error) { toast.failure(error); }
-  };
   return html`<${Page} title="Mend a wrong answer">
     <div class="stack guide">
       <p>You pick a conversation, say what would have been right, and see what a fix does to the answers.
@@ -53,7 +55,7 @@ function Earlier({ sessions }) {
     <h2 id="earlier-title">Go on where you stopped</h2>
     <ul class="job-links">${open.slice(0, 8).map((one) => html`<li key=${one.session_id}>
       <a href=${link(place(one.session_id))}>${visible(one.expectation || "A conversation, nothing said of it yet")}</a>
-      <span class="muted"> ${moment(one.updated_ms)}</span></li>`)}</ul>
+      <span class="muted"> <${Moment} ms=${one.updated_ms} /></span></li>`)}</ul>
   </section>`;
 }
 
@@ -84,12 +86,20 @@ function Session({ id, jobId }) {
       navigate(link(place(id), { job: made.job_id }));
     } catch (error) { toast.failure(error); }
   };
+  if (state.error?.status === 404) return html`<${Gone} />`;
   return html`<${Page} title=${shown?.page.title ?? "Mend a wrong answer"} crumbs=${[["Guide", "/ui/guide"]]}>
     <${Reading} state=${state} label="Reading your answers">${() => html`
-      <${GuidePage} key=${shown.step} document=${shown} answer=${answer}>
+      <${GuidePage} key=${shown.step} document=${shown} answer=${answer} takeOut=${() => begin({ undo: true })}>
         ${shown.page.kind === "work" && html`<${Work} job=${job} isOrdered=${Boolean(jobId)} order=${work} title=${shown.page.title} />`}
       </${GuidePage}>`}</${Reading}>
   </${Page}>`;
+}
+
+/** Kept answers that are no longer there, or never were. */
+function Gone() {
+  return html`<${Page} title="Mend a wrong answer" crumbs=${[["Guide", "/ui/guide"]]}>
+    <${Empty} title="These answers are not kept here"><p>The link may be old, or from another computer. Nothing was changed.</p>
+      <a class="button button-primary" href="/ui/guide">Begin anew</a></${Empty}></${Page}>`;
 }
 
 /** Orders the work of a page once, and shows how it goes. */

@@ -1,12 +1,13 @@
 /** Changes Refinery made: their receipt, verification, roll-back and redo. */
 import { html } from "../html.js";
 import { useData } from "../api.js";
-import { count, moment } from "../format.js";
+import { count } from "../format.js";
 import { link, traceLink } from "../location.js";
 import { Badge } from "../components/badge.js";
 import { ChangeActions } from "../components/change_actions.js";
 import { PatchView } from "../components/diff.js";
 import { JsonView } from "../components/json.js";
+import { Moment } from "../components/moment.js";
 import { Page } from "../components/page.js";
 import { Hypotheses, TrialView } from "../components/proof.js";
 import { Empty, Reading } from "../components/states.js";
@@ -33,9 +34,9 @@ function All() {
       ? html`<${Empty} title="No change yet"><p>A fix you approve becomes one commit and is listed here, to be verified, rolled back or done again.</p>
           <p>Choose a failing run in the <a href="/ui/?status=error">list of traces</a> to begin.</p></${Empty}>`
       : html`<${Table} caption="Changes, newest first" rows=${changes} rowKey=${idOf} rowHeader="title" columns=${[
-          { id: "title", label: "Change", render: (one) => html`<a href=${changeLink(one)}>${visible(one.title)}</a><div class="muted">${idOf(one)}</div>` },
+          { id: "title", label: "Change", render: (one) => html`<a href=${changeLink(one)}>${visible(one.title)}</a><div class="muted nowrap">${idOf(one)}</div>` },
           { id: "state", label: "State", render: (one) => html`<${State} change=${one} />` },
-          { id: "made", label: "Made", render: (one) => moment(madeMs(one)) },
+          { id: "made", label: "Made", render: (one) => html`<${Moment} ms=${madeMs(one)} />` },
           { id: "where", label: "Commit", render: (one) => html`<code>${(one.commit || "").slice(0, 12)}</code><div class="muted">${one.branch}</div>` },
           { id: "files", label: "Files", render: ({ paths }) => paths.map((path) => html`<div key=${path}><code>${visible(path)}</code></div>`) },
         ]} />`}
@@ -46,6 +47,10 @@ function All() {
 function One({ id }) {
   const state = useData(`/changes/${encodeURIComponent(id)}`);
   const change = state.data?.change;
+  if (state.error?.status === 404) {
+    return html`<${Page} title="Change" crumbs=${[["Changes", "/ui/history"]]}><${Empty} title="There is no such change here">
+      <a class="button" href="/ui/history">All changes</a></${Empty}></${Page}>`;
+  }
   return html`<${Page} title=${change?.title ?? "Change"} crumbs=${[["Changes", "/ui/history"]]}>
     <${Reading} state=${state} label="Reading the change">${(data) => html`<div class="stack">
       <${Facts} change=${data.change} />
@@ -59,7 +64,7 @@ function Facts({ change }) {
   const fact = (name, value) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`;
   return html`<section class="panel" aria-label="Facts"><dl class="facts panel-body">
     ${fact("State", html`<${State} change=${change} />`)}
-    ${fact("Made", moment(madeMs(change)))}
+    ${fact("Made", html`<${Moment} ms=${madeMs(change)} />`)}
     ${fact("Commit", html`<code>${(change.commit || "").slice(0, 12)}</code>`)}
     ${fact("Branch", change.branch)}
     ${change.reverted_by && fact("Rolled back by", html`<code>${change.reverted_by.slice(0, 12)}</code>`)}

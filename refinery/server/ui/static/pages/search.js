@@ -1,7 +1,7 @@
 /** Search over every conversation: words, meaning, user, session, time, project, status, kind. */
 import { html, useEffect, useState } from "../html.js";
 import { session, useData } from "../api.js";
-import { iso, moment, plural } from "../format.js";
+import { plural } from "../format.js";
 import { runLink, traceLink, useQuery } from "../location.js";
 import { useKeys } from "../keys.js";
 import { Page } from "../components/page.js";
@@ -9,11 +9,12 @@ import { Empty, Failure, Loading } from "../components/states.js";
 import { KindBadge, StatusBadge } from "../components/badge.js";
 import { announce } from "../components/toast.js";
 import { Icon } from "../components/icon.js";
+import { Moment } from "../components/moment.js";
 import { oneLine, visible } from "../components/text.js";
 
 const FIELDS = ["q", "by", "user", "session", "from", "to", "project", "status", "kind", "limit"];
 const KINDS = ["agent", "chain", "llm", "tool", "retriever", "embedding", "prompt", "parser", "reranker", "guardrail", "evaluator", "step", "event"];
-const WAYS = [["", "words and meaning"], ["text", "words"], ["meaning", "meaning"]];
+const WAYS = [["", "By words and meaning"], ["text", "By words only"], ["meaning", "By meaning only"]];
 const FIRST = 20;
 const MOST = 200;
 
@@ -42,10 +43,13 @@ export default function SearchPage() {
 
 /** How was searched, and what was left out. */
 function How({ data }) {
-  const arms = data.arms.map((arm) => (arm === "text" ? "words" : `meaning (embedder ${data.embedder})`));
+  const arms = data.arms.map((arm) => (arm === "text" ? "words" : `meaning (embedder ${data.embedder}${isByParts(data) ? ": shared words and parts of words, no synonyms" : ""})`));
   return html`<div class="muted">${arms.length > 0 && html`<p>Searched by ${arms.join(" and ")}.</p>`}
     ${data.notes.map((note) => html`<p key=${note}>${visible(note)}</p>`)}</div>`;
 }
+
+/** The embedder that comes with Refinery knows no language. */
+const isByParts = ({ embedder }) => String(embedder).startsWith("hash-");
 
 /** The fields keep what is typed while the page around them is drawn anew (`defaultValue`). */
 function SearchForm({ query, change }) {
@@ -58,19 +62,19 @@ function SearchForm({ query, change }) {
     change({ ...given, from: moved(given.from), to: moved(given.to), limit: null });
   };
   const choose = (name, label, options) => html`<label class="field"><span>${label}</span><select class="input" name=${name}>
-    <option value="">any</option>${options.map((one) => html`<option key=${one} value=${one} selected=${query[name] === one}>${one}</option>`)}</select></label>`;
+    <option value="">Any</option>${options.map((one) => html`<option key=${one} value=${one} selected=${query[name] === one}>${one}</option>`)}</select></label>`;
   const names = (projects?.projects ?? []).map((one) => one.name).filter(Boolean).slice(0, 200);
   return html`<form class="panel search-form" role="search" onSubmit=${submit}>
     <div class="row search-words"><div class="search-field"><${Icon} name="search" />
       <input id="search-q" class="input" type="search" name="q" aria-label="Words" placeholder="Words or a sentence" defaultValue=${query.q ?? ""} maxlength="2000" autocomplete="off" /></div>
-      ${hasMeaning && html`<select class="input" name="by" aria-label="Compare">
+      ${hasMeaning && html`<select class="input search-by" name="by" aria-label="How to search">
         ${WAYS.map(([way, label]) => html`<option key=${way} value=${way} selected=${(query.by || "") === way}>${label}</option>`)}</select>`}
       <button class="button button-primary">Search</button></div>
     <div class="search-fields">
       <label class="field"><span>User</span><input class="input" name="user" defaultValue=${query.user ?? ""} autocomplete="off" /></label>
       <label class="field"><span>Session</span><input class="input" name="session" defaultValue=${query.session ?? ""} autocomplete="off" /></label>
-      <label class="field"><span>From</span><input class="input" type="datetime-local" name="from" defaultValue=${localMoment(query.from)} /></label>
-      <label class="field"><span>Until</span><input class="input" type="datetime-local" name="to" defaultValue=${localMoment(query.to)} /></label>
+      <label class="field"><span>From (your time)</span><input class="input" type="datetime-local" name="from" defaultValue=${localMoment(query.from)} /></label>
+      <label class="field"><span>Until (your time)</span><input class="input" type="datetime-local" name="to" defaultValue=${localMoment(query.to)} /></label>
       ${choose("project", "Project", query.project && !names.includes(query.project) ? [query.project, ...names] : names)}
       ${choose("status", "Status", ["failed", "error", "ok", "running", "cancelled"])}
       ${choose("kind", "Kind", KINDS)}
@@ -96,9 +100,9 @@ function Result({ one }) {
     <div class="row"><a class="trace-name" href=${traceLink(one.trace_id)}>${oneLine(one.name || "unnamed trace", 160)}</a>
       <${StatusBadge} status=${one.status} />
       <span class="hit-facts muted">${one.project && html`<span>${oneLine(one.project, 60)}</span>`}${one.user_id && html`<span>${oneLine(one.user_id, 60)}</span>`}
-        ${one.start && html`<time datetime=${one.start} title=${iso(Date.parse(one.start))}>${moment(Date.parse(one.start))}</time>`}</span></div>
-    ${one.asked && html`<p class="hit-snippet" dir="auto"><span class="muted">asked</span> ${visible(one.asked)}</p>`}
-    ${one.answered && html`<p class="hit-snippet" dir="auto"><span class="muted">answered</span> ${visible(one.answered)}</p>`}
+        ${one.start && html`<${Moment} ms=${Date.parse(one.start)} />`}</span></div>
+    ${one.asked && html`<p class="hit-snippet hit-said" dir="auto"><span class="muted">Asked:</span> ${visible(one.asked)}</p>`}
+    ${one.answered && html`<p class="hit-snippet hit-said" dir="auto"><span class="muted">Answered:</span> ${visible(one.answered)}</p>`}
     ${one.why.map((why) => html`<${Why} key=${why.arm} trace=${one.trace_id} why=${why} />`)}
   </li>`;
 }
@@ -107,8 +111,8 @@ function Result({ one }) {
 function Why({ trace, why }) {
   const where = why.run_id && html`${why.run_kind && html`<${KindBadge} kind=${why.run_kind} />`} <a href=${runLink(trace, why.run_id)}>${oneLine(why.run_name || "unnamed run", 120)}</a>`;
   return why.arm === "meaning"
-    ? html`<p class="hit-snippet"><span class="muted">meaning ${why.similarity.toFixed(2)}, number ${why.rank}</span></p>`
-    : html`<p class="hit-snippet" dir="auto"><span class="muted">words, number ${why.rank}, in</span> ${where} ${marked(why.snippet, why.words)}</p>`;
+    ? html`<p class="hit-snippet"><span class="muted">Alike: ${why.similarity.toFixed(2)} of 1 (rank ${why.rank})</span></p>`
+    : html`<p class="hit-snippet" dir="auto"><span class="muted">Has the words (rank ${why.rank}) in</span> ${where} ${marked(why.snippet, why.words)}</p>`;
 }
 
 /** A snippet with the words searched for marked, as nodes. */

@@ -39,7 +39,7 @@ export default function TracePage({ params }) {
   const { trace } = data;
   const name = trace.name || "Unnamed trace";
   return html`<${Page} wide title=${name} crumbs=${crumbs}
-      heading=${html`<span dir="auto">${oneLine(name)}</span> <${StatusBadge} status=${trace.status} /> <${LabelBadge} label=${trace.label} />`}
+      heading=${html`<span class="title-name" dir="auto" title=${name.slice(0, 1000)}>${oneLine(name)}</span> <${StatusBadge} status=${trace.status} /> <${LabelBadge} label=${trace.label} />`}
       actions=${html`<${TraceActions} trace=${trace} reload=${reload} />`}>
     ${error && html`<${Failure} error=${error} retry=${reload} />`}
     <${TraceFacts} trace=${trace} />
