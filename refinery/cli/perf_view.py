@@ -146,7 +146,7 @@ def _show_figures(report: "Report", screen: "Console") -> None:
                 percent(one.success_rate),
                 *[tokens] * has_tokens,
                 *[cost] * has_cost,
-                ms(one.total_ms),
+                "-" if one.p50_ms is None else ms(one.total_ms),
             )
         )
     output.table(screen, columns, rows)

@@ -112,7 +112,7 @@ def critical_path(spans: Sequence[Span]) -> list[Segment]:
 
 
 _SLOWEST = """SELECT trace_id, max(end_ns) - min(start_ns) AS took, count(*)
-FROM runs WHERE start_ns IS NOT NULL AND end_ns >= start_ns AND trace_id IN (
+FROM runs WHERE duration_ms IS NOT NULL AND end_ns >= start_ns AND trace_id IN (
     SELECT trace_id FROM runs WHERE {where})
 GROUP BY 1 ORDER BY took DESC, 1 LIMIT {limit}"""
 _SPANS = """SELECT trace_id, run_id, parent_id, coalesce(name, ''), start_ns, end_ns FROM runs

@@ -10,7 +10,7 @@ any fence inside it.
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from refinery.errors import InputError
 from refinery.model.trace import Json, Label, Run, RunKind, Trace
@@ -59,6 +59,12 @@ class _Page:
     shown: int = 0
     cut_values: int = 0
     traces_left_out: int = 0
+    left_out: list[str] = field(default_factory=list)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing was cut or left out."""
+        return not (self.cut_values or self.traces_left_out or self.left_out)
 
     def add(self, text: str) -> bool:
         """Write a text when there is room for it."""
@@ -87,17 +93,13 @@ def export_markdown(traces: Sequence[tuple[Trace, Label | None]], max_tokens: in
     counting = counter(_provider(traces))
     closing = min(_CLOSING, max_tokens // 3)
     page = _Page(counting, max_tokens - closing, [])
-    left_out: list[str] = []
-    for number, (trace, label) in enumerate(traces):
-        share = max(page.left // (len(traces) - number), min(page.left, _LEAST_SHARE))
-        part = _Page(counting, share, [])
-        left_out += _trace(part, trace, label)
+    for part in _shared_out(counting, traces, page.left):
         page.parts += part.parts
-        page.left -= share - part.left
         page.shown += part.shown
         page.cut_values += part.cut_values
         page.traces_left_out += part.traces_left_out
-    text = _closed(page, left_out, max_tokens)
+        page.left_out += part.left_out
+    text = _closed(page, max_tokens)
     return Exported(
         text,
         counting.count(text),
@@ -109,12 +111,34 @@ def export_markdown(traces: Sequence[tuple[Trace, Label | None]], max_tokens: in
     )
 
 
-def _closed(page: _Page, left_out: list[str], max_tokens: int) -> str:
+def _shared_out(
+    counting: Counter, traces: Sequence[tuple[Trace, Label | None]], budget: int
+) -> list[_Page]:
+    """A page for each trace: what the small ones do not need is shared out among the others."""
+
+    def told(number: int, share: int) -> _Page:
+        page = _Page(counting, share, [])
+        _trace(page, *traces[number])
+        return page
+
+    least = budget // max(1, len(traces))
+    pages = {number: told(number, least) for number in range(len(traces))}
+    whole = {number: page for number, page in pages.items() if page.is_whole}
+    left = budget - sum(least - page.left for page in whole.values())
+    others = [number for number in pages if number not in whole]
+    for at, number in enumerate(others):
+        share = max(left // (len(others) - at), min(left, _LEAST_SHARE))
+        pages[number] = told(number, share)
+        left -= share - pages[number].left
+    return [pages[number] for number in range(len(traces))]
+
+
+def _closed(page: _Page, max_tokens: int) -> str:
     """The whole text with its last lines, never over the budget."""
     how = "estimated" if page.counter.is_estimated else f"counted with {page.counter.name}"
     body = "\n".join(page.parts)
     for named in (_NAMED, 3, 0):
-        missing = _missing(page, left_out, named)
+        missing = _missing(page, named)
         closing = f"\n\n---\nLeft out: {missing}. Budget: {max_tokens} tokens ({how}).\n"
         if page.counter.count(body + closing) <= max_tokens:
             return body + closing
@@ -123,8 +147,8 @@ def _closed(page: _Page, left_out: list[str], max_tokens: int) -> str:
     return body + closing
 
 
-def _missing(page: _Page, left_out: list[str], named: int) -> str:
-    parts = []
+def _missing(page: _Page, named: int) -> str:
+    parts, left_out = [], page.left_out
     if page.traces_left_out:
         parts.append(f"{page.traces_left_out} traces")
     if left_out:
@@ -132,7 +156,8 @@ def _missing(page: _Page, left_out: list[str], named: int) -> str:
         more = f" ({names}{', …' if len(left_out) > named else ''})" if named else ""
         parts.append(f"{len(left_out)} runs or errors{more}")
     if page.cut_values:
-        parts.append(f"the ends of {page.cut_values} values")
+        values = "value" if page.cut_values == 1 else "values"
+        parts.append(f"the ends of {page.cut_values} {values}")
     return "; ".join(parts) or "nothing"
 
 
@@ -141,19 +166,18 @@ def _provider(traces: Sequence[tuple[Trace, Label | None]]) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _trace(page: _Page, trace: Trace, label: Label | None) -> list[str]:
-    """Write one trace; returns the runs that are not shown."""
+def _trace(page: _Page, trace: Trace, label: Label | None) -> None:
+    """Write one trace, and note what of it is not shown."""
     if not page.add("\n".join(_head(trace, label))):
         page.traces_left_out += 1
-        return []
-    left_out = _failures(page, trace)
+        return
+    page.left_out += _failures(page, trace)
     page.heading = "\n## Outline\n"
     if outline := _outline(page, trace):
         page.add(outline)
     page.heading = "\n## Runs, the most telling first\n"
-    left_out += [_title(run) for run in _by_importance(trace) if not _payloads(page, run)]
+    page.left_out += [_title(run) for run in _by_importance(trace) if not _payloads(page, run)]
     page.heading = ""
-    return left_out
 
 
 def _failures(page: _Page, trace: Trace) -> list[str]:

@@ -45,8 +45,11 @@ FOLDER = "observability"
 FILLING_S = 8.0
 """Seconds a search may spend on bringing the index up to date; what is left it says."""
 INSTALL = "pip install 'refinery[lance]'"
-_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{1,27}|[0-9a-f]{16,32}", re.IGNORECASE)
-"""A UUID, or the beginning of one; ids of OpenTelemetry's traces."""
+_ID = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f-]{1,27}|(?=\d*[a-f])(?=[a-f]*\d)[0-9a-f]{8,32}|[0-9a-f]{32}",
+    re.IGNORECASE,
+)
+"""A UUID, one of OpenTelemetry's ids, or the beginning of one; no word and no number is one."""
 WORDS_OF_A_TEXT = 20
 """Words of a long text that are looked for: its longest, as the rarest tend to be."""
 

@@ -17,6 +17,7 @@ from refinery.performance.intervals import Finding, adjusted, ratio_of_medians
 from refinery.performance.regressions import regressions
 from refinery.performance.sql import Reader, open_reader
 from refinery.ports import Store
+from refinery.stores.hybrid import HybridStore
 from refinery.stores.sqlite import open_store
 from refinery.workflows import perf
 from tests.kits.traces import START_NS, llm, run
@@ -127,6 +128,22 @@ def test_runs_are_of_the_session_and_user_that_their_trace_names(tmp_path: Path)
     assert {one.key: one.finding for one in found.regressions}["search"] is Finding.SLOWER
     assert {one.key: one.count for one in by_session.figures} == {"after": 12, "before": 12}
     assert {one.key: one.count for one in by_user.figures} == {"ada": 24}
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "hybrid"])
+def test_times_made_up_to_keep_an_order_are_no_durations(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "traces"
+    store: Store = open_store(f"{path}.db") if kind == "sqlite" else HybridStore(path)
+    store.write_runs([run("t", name="agent"), run("t/1", "tool", "t")], source="messages")
+
+    found = perf.report(store, Frame())
+    store.close()
+
+    assert {(one.key, one.count, one.p50_ms) for one in found.figures} == {
+        ("agent", 1, None),
+        ("t/1", 1, None),
+    }
+    assert found.paths.paths == ()
 
 
 def test_an_error_raised_on_is_counted_where_it_came_up(tmp_path: Path) -> None:

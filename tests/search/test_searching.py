@@ -180,6 +180,7 @@ def test_the_first_that_is_similar_is_number_1(workspace: Workspace) -> None:
     [
         "01a200bc-34a6-7dd5-b5a0-43e33ae97478",
         "01A200BC-34a",
+        "0c2a5a6e",
         "0af7651916cd43dd8448eb211c80319c",
     ],
 )
@@ -187,7 +188,8 @@ def test_an_id_that_is_not_there_is_no_text(workspace: Workspace, named: str) ->
     for scope in (Scope(), Scope("ada")):
         with pytest.raises(NotFoundError, match="no trace"):
             search.similar(workspace, named, Query(), scope)
-    assert search.similar(workspace, "deadbeef and kettle", Query()).like is None
+    for text in ("deadbeef and kettle", "deadbeef", "20417204"):
+        assert search.similar(workspace, text, Query()).like is None
 
 
 def test_halves_of_characters_are_no_reason_to_leave_the_index_out(workspace: Workspace) -> None:

@@ -84,7 +84,7 @@ def test_the_smallest_budget_tells_the_error_and_what_was_asked() -> None:
 
     assert "the shelf is empty" in found.text
     assert "where is it?" in found.text
-    assert "Left out: the ends of 1 values" in found.text
+    assert "Left out: the ends of 1 value" in found.text
 
 
 def test_an_error_raised_on_is_told_once() -> None:
@@ -123,6 +123,18 @@ def test_traces_beyond_the_budget_are_counted_and_none_is_told_under_another() -
     assert estimate(found.text) <= 1_000
 
 
+def test_what_small_traces_do_not_need_goes_to_the_large_one_before_them() -> None:
+    small = [(trace(run(f"s{n}", "agent", inputs=f"asked {n}")), None) for n in range(20)]
+    large = trace(
+        run("t", "agent"), *(run(f"t/{n}", "tool", "t", inputs="w " * 200) for n in range(40))
+    )
+
+    found = export_markdown([(large, None), *small], 12_000)
+
+    assert "Left out: nothing" in found.text
+    assert found.shown == found.runs == 61
+
+
 def test_ids_are_estimated_by_more_than_a_third_of_their_bytes() -> None:
     assert estimate("01a200bc-34a6-7dd5-b5a0-43e33ae97478") >= 18
     assert estimate("9" * 300) >= 100
@@ -141,7 +153,7 @@ def test_a_value_that_is_cut_says_how_much_is_missing() -> None:
 
     assert found.cut_values == 1
     assert "of 50000 characters left out]" in found.text
-    assert "the ends of 1 values" in found.text
+    assert "the ends of 1 value" in found.text
 
 
 def test_a_fence_inside_a_value_does_not_end_the_fence_around_it() -> None:
@@ -193,7 +205,10 @@ def test_the_command_prints_or_writes_it(tmp_path: Path, monkeypatch: pytest.Mon
     printed = call("export", "latest", "--markdown", "--max-tokens", "2000")
     written = call("export", "latest", "--markdown", "-o", str(tmp_path / "t.md"), "--json")
 
+    both = call("export", "latest", "--markdown", "--format", "otlp")
+
     assert printed.code == written.code == 0
+    assert (both.code, both.stdout) == (2, "")
     assert "no stock" in printed.stdout
     assert "(estimated)" in printed.stderr
     assert written.json["format"] == "markdown"

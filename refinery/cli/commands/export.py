@@ -76,6 +76,10 @@ def command(
             "--json tells what was written, so it needs a file",
             hint="add --output FILE, or leave --json out",
         )
+    if markdown and format_name != "jsonl":
+        raise InputError(
+            f"--markdown and --format {format_name} exclude each other", hint="give one of them"
+        )
     workspace = open_workspace(flags=ctx.obj)
     wanted = TraceFilter(
         status="failed" if failed else None,

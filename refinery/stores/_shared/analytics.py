@@ -17,8 +17,8 @@ from typing import Any
 from refinery import clock, plugins
 from refinery.errors import StoreError
 
-SCHEMA_VERSION = 1
-"""Version of the tables; a copy of another version is filled anew."""
+SCHEMA_VERSION = 2
+"""Version of the tables and of what stands in them; a copy of another one is filled anew."""
 
 MAX_TEXT = 8_000
 """Characters of inputs, outputs and error messages that are copied."""

@@ -9,6 +9,10 @@ from typing import Any
 from refinery.model.trace import Feedback, Json
 from refinery.stores._shared import analytics, layout
 
+TIMELESS = frozenset({"messages"})
+"""Sources that hold no times: those of their runs are made up to keep an order, and are no
+durations (`metadata.synthetic_times`)."""
+
 
 def run_row(
     number: int, columns: Sequence[Any], line: bytes, about: tuple[str, str | None]
@@ -32,7 +36,7 @@ def run_row(
         text(columns[5]),
         start,
         end,
-        _duration_ms(start, end, metrics),
+        None if about[0] in TIMELESS else _duration_ms(start, end, metrics),
         text(columns[9]),
         text(columns[10]),
         text(about[1]),
