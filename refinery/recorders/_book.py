@@ -8,6 +8,7 @@ clock, so a jump of the wall clock never makes a run end before it began.
 import os
 import time
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -68,8 +69,26 @@ class Scope:
     """One call of an entry point: every trace begun inside it is part of its trace."""
 
     entry: Entry
-    root_id: str | None = None
+    root: Place | None = None
     """The first root run; later ones become its children."""
+
+    @property
+    def root_id(self) -> str | None:
+        """Id of the trace; None while there is none."""
+        return None if self.root is None else self.root.run_id
+
+
+class Listener(Protocol):
+    """Who is told of the runs of a book while they happen."""
+
+    def started(self, run: View, fields: Mapping[str, Any]) -> None:
+        """A run is about to begin; it has neither place nor fields yet."""
+
+    def placed(self, run: View) -> None:
+        """It has its place now."""
+
+    def ended(self, run: View) -> None:
+        """It has ended."""
 
 
 class Book:
@@ -88,6 +107,7 @@ class Book:
         self.project = project
         self.origin = origin or shared_reader()
         self.scope: Scope | None = None
+        self.listener: Listener | None = None
         redaction = chosen_redaction()
         looks = (redaction or Redaction()).suspects()
         self._teller = Teller(project, self.origin.get, redaction, looks)
@@ -124,33 +144,71 @@ class Book:
             source: the recorder; the whole trace has the one of its root.
             given: what `fragment` said of the inputs.
         """
-        parent = self._place(parent_id) if parent_id is not None else None
-        if parent is None:
-            parent_id = None
-            if self.scope is not None and self.scope.root_id is not None:
-                parent_id = self.scope.root_id
-                parent = self._place(parent_id)
-        place, run = Place(), View()
-        place.take(run_id, parent, source)
-        run.set_up(place, parent_id, fields)
-        run.teller = self._teller
+        run = View()
         run.subject = subject
         run.given = given
         run.size_bytes = size_bytes
+        parent = self.place_of(parent_id) if parent_id is not None else None
+        self.open(run, fields, parent, source, run_id)
+        return run
+
+    def open(
+        self,
+        run: View,
+        fields: dict[str, Any],
+        parent: Place | None,
+        source: str,
+        run_id: str | None = None,
+    ) -> None:
+        """Give a new run its place and send its first view.
+
+        Args:
+            run: the run, whose `subject`, `given` and `size_bytes` are set.
+            fields: as for `start`.
+            parent: the place of the run around it; None for a root.
+            source: as for `start`.
+            run_id: None: it gets an id when one is asked for, see `known`.
+        """
+        if parent is None and self.scope is not None:
+            parent = self.scope.root
+        if self.listener is not None:
+            self.listener.started(run, fields)
+        place = Place()
+        place.take(run_id, parent, source)
+        run.set_up(place, fields, self._teller)
         if parent is None:
             is_plain = self._has_begun and self.scope is None and self._sampled >= 1
             run.entry = command_line() if is_plain else self._entry_of(place)
+        if run_id is not None:
+            self._keep(run_id, place, run)
+        if self.listener is not None:
+            self.listener.placed(run)
+        if place.is_sampled:
+            self.sink.put(run)
+
+    def known(self, place: Place, run: View | None) -> str:
+        """Id of a run, by which others find it here from now on.
+
+        Args:
+            place: its place.
+            run: None when it has ended.
+        """
+        run_id = place.run_id
+        if self.place_of(run_id) is None:
+            self._keep(run_id, place, run)
+        return run_id
+
+    def place_of(self, run_id: str) -> Place | None:
+        """Where a run stands, be it over or not; None when it is unknown or long ago."""
+        return self._places.get(run_id) or self._older.get(run_id)
+
+    def _keep(self, run_id: str, place: Place, run: View | None) -> None:
         self._places[run_id] = place
-        self._open[run_id] = run
+        if run is not None:
+            self._open[run_id] = run
         if len(self._places) > _GENERATION:
             self._older, self._places = self._places, {}
             self._let_go()
-        if place.is_sampled:
-            self.sink.put(run)
-        return run
-
-    def _place(self, run_id: str) -> Place | None:
-        return self._places.get(run_id) or self._older.get(run_id)
 
     def _let_go(self) -> None:
         """Forget the open runs that began first, but for as many as may be."""
@@ -163,7 +221,7 @@ class Book:
             self._has_begun = True
             self.origin.begin()
         if self.scope is not None:
-            self.scope.root_id = root.run_id
+            self.scope.root = root
             return self.scope.entry
         if self._sampled < 1 and zlib.crc32(root.run_id.encode()) >= self._sampled * 2**32:
             root.is_sampled = False
@@ -201,10 +259,15 @@ class Book:
             size_bytes: size of their values.
             gave: what `fragment` said of the outputs.
         """
-        run = self._open.pop(run_id, None)
-        if run is None:
-            return
+        run = self._open.get(run_id)
+        if run is not None:
+            self.close(run, fields, size_bytes, gave)
+
+    def close(self, run: View, fields: dict[str, Any], size_bytes: int, gave: Any) -> None:
+        """End a run and send it whole; arguments as for `finish`."""
         place = run.place
+        if place.name is not None:
+            self._open.pop(place.name, None)
         fields["end_ns"] = place.wall_ns + time.monotonic_ns() - place.monotonic_ns
         if "status" not in fields:
             fields["status"] = _OK
@@ -212,12 +275,13 @@ class Book:
         run.gave = gave
         run.ended = fields
         if not place.is_sampled:
-            is_root = place.run_id == place.trace_id
-            if is_root and fields["status"] is RunStatus.ERROR:
+            if place.root is None and fields["status"] is RunStatus.ERROR:
                 self.sink.leave_out(failed=1)
         elif not self.sink.put(run) and run.queue is not None:
             # The queue is full but holds the start of this run: its end goes with it, lightly.
             run.ended = {**fields, "outputs": None, "events": None}
+        if self.listener is not None:
+            self.listener.ended(run)
 
 
 def sampled_share() -> float:

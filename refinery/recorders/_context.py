@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from refinery.recorders._book import Book
+    from refinery.recorders._order import Place
 
 LANGCHAIN = "langchain_core.runnables.config"
 
@@ -36,6 +37,10 @@ class Inside(Protocol):
         """Where runs inside this one are kept; None: the process's own."""
 
     @property
+    def place(self) -> "Place | None":
+        """Where it stands; None: its book knows, by its id."""
+
+    @property
     def is_reported(self) -> bool:
         """Whether it is LangChain's, which says itself what the parents of its runs are."""
 
@@ -49,6 +54,7 @@ class _Entered:
     outer: Inside | None
     book: "Book | None"
     is_reported: bool
+    place: "Place | None" = None
 
 
 Mark: TypeAlias = "Token[Inside | None]"
@@ -98,15 +104,13 @@ def swap(inside: Inside | None) -> Inside | None:
 
 def current_run() -> str | None:
     """Id of the innermost run around the present code; None outside of all runs."""
-    return innermost(langchain_run())
+    ours, theirs = _current.get(), langchain_run()
+    return ours.run_id if ours is not None and is_innermost(ours, theirs) else theirs
 
 
-def innermost(theirs: str | None) -> str | None:
-    """The same as `current_run` for one who knows LangChain's run at work."""
-    ours = _current.get()
-    if ours is None:
-        return theirs
-    return theirs if theirs is not None and theirs != ours.around else ours.run_id
+def is_innermost(ours: Inside, theirs: str | None) -> bool:
+    """Whether the run of ours at work is inside LangChain's at work, and not around it."""
+    return theirs is None or theirs == ours.around
 
 
 def own_run() -> str | None:
@@ -121,11 +125,11 @@ def own_book() -> "Book | None":
     return ours.book if ours else None
 
 
-def is_inside(run_id: str) -> bool:
+def is_inside(run: Inside) -> bool:
     """Whether a run of our own recorders is around the present code, however far out."""
     ours = _current.get()
     while ours is not None:
-        if ours.run_id == run_id:
+        if ours is run:
             return True
         ours = ours.outer
     return False

@@ -5,26 +5,23 @@ A `Call` is one run between its beginning and its end. Whoever uses one calls it
 those that end the host.
 """
 
-import functools
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
-from refinery import clock
 from refinery.model.trace import RunKind
 from refinery.recorders import _context, _source, switch
 from refinery.recorders._book import Book, ending
+from refinery.recorders._guards import HOSTS, guarded, lose, text
 from refinery.recorders._metrics import Meter
+from refinery.recorders._order import Place
 from refinery.recorders._snapshot import Snapshot, fragment, snapshot
+from refinery.recorders._view import View
 
-HOSTS = (KeyboardInterrupt, SystemExit)
-"""Exceptions that are the host's own even when they surface inside the recorder."""
-
+_ENDED: dict[str, Any] = {}
+"""Stands for what an ended run still had to tell."""
 _KINDS = {"tool": RunKind.TOOL, "step": RunKind.STEP}
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class _Attempts:
@@ -54,65 +51,6 @@ class About:
         has_more = type(self.tags) is not tuple or bool(self.tags) or self.metadata is not None
         is_of = self.session_id is not None or self.user_id is not None
         object.__setattr__(self, "is_short", has_texts and not has_more and not is_of)
-
-
-def guarded(method: Callable[P, R]) -> Callable[P, R | None]:
-    """Swallow and count whatever goes wrong inside a method of the recorder's."""
-
-    @functools.wraps(method)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R | None:
-        try:
-            return method(*args, **kwargs)
-        except HOSTS:
-            raise
-        except BaseException as error:  # noqa: BLE001  # hostile values may raise anything
-            swallow(error, method)
-            return None
-
-    return call
-
-
-def safely(action: Callable[..., R], *args: Any, **kwargs: Any) -> R | None:
-    """Do something of the recorder's; whatever goes wrong is swallowed and counted."""
-    try:
-        return action(*args, **kwargs)
-    except HOSTS:
-        raise
-    except BaseException as error:  # noqa: BLE001  # hostile values may raise anything
-        swallow(error, action)
-        return None
-
-
-def swallow(error: BaseException, action: Callable[..., Any]) -> None:
-    """Count that something of the recorder's went wrong."""
-    try:
-        lose(f"{type(error).__name__} in {getattr(action, '__name__', 'the recorder')}")
-    except Exception:  # noqa: BLE001  # e.g. no stack left for one more call
-        return
-
-
-def lose(reason: str, book: Book | None = None) -> None:
-    """Count something that was not recorded, to be told at exit; never raises."""
-    try:
-        kept = book or _context.own_book() or switch.current_book()
-        if kept is not None:
-            kept.sink.lose(reason)
-    except HOSTS:
-        raise
-    except BaseException:  # noqa: BLE001  # a sink may be broken too
-        return
-
-
-def text(value: Any) -> str:
-    """The text of what should be one; never raises."""
-    if type(value) is str:
-        return value
-    try:
-        return str(value)
-    except HOSTS:
-        raise
-    except BaseException:  # noqa: BLE001  # hostile values may raise anything
-        return f"<{type(value).__name__}>"
 
 
 def held_of(value: Any) -> tuple[Any, int]:
@@ -155,36 +93,47 @@ class Call(Meter):
         "around",
         "book",
         "further",
-        "is_open",
         "outer",
-        "run_id",
+        "place",
+        "run",
         "size_bytes",
     )
     is_reported = False
 
     book: Book
-    run_id: str
+    run: View | None
+    """None when it has ended: contexts that outlive it need not keep what it holds."""
+    place: Place
     around: str | None
     outer: _context.Inside | None
     further: dict[str, Any]
     """Fields of `Run` to be told at the end."""
     size_bytes: int
-    is_open: bool
     _inside: _context.Inside | None
-    _mark: _context.Mark
+    _mark: "_context.Mark | None"
 
-    def open(self, book: Book, run_id: str, around: str | None) -> None:
+    def enter(self, book: Book, run: View, around: str | None) -> None:
         """A run that has begun, which the present code is inside of from now on."""
         self.book = book
-        self.run_id = run_id
+        self.run = run
+        self.place = run.place
         self.around = around
         self.outer = _context.current()
         self.further = {}
         self.size_bytes = 0
-        self.is_open = True
         self._inside = None
         self._mark = _context.enter_with(self)
         self.start()
+
+    @property
+    def run_id(self) -> str:
+        """Id of the run; the book knows it by this from now on."""
+        return self.book.known(self.place, self.run)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not ended."""
+        return self.run is not None
 
     def hold(self, value: Any) -> Any:
         """A value as it is now, to be put into the run's inputs or outputs untouched."""
@@ -201,14 +150,14 @@ class Call(Meter):
 
     def note(self, name: str, value: Any) -> None:
         """Keep something of our own in the run's `metadata["refinery"]`."""
-        if run := self.book.get(self.run_id):
-            run.note({name: value})
+        if self.run is not None:
+            self.run.note({name: value})
 
     def take_turns(self) -> None:
         """Be a run that works in turns with its caller; it rests until `work` is called."""
         self.pause()
         self._inside = _context.swap(None)
-        _context.leave(self._mark)
+        self._leave()
 
     def work(self) -> None:
         """Begin a turn: what runs from now on is inside this run."""
@@ -222,19 +171,30 @@ class Call(Meter):
 
     def end(self, error: BaseException | None = None) -> None:
         """End the run, with the exception it ended by; one that takes turns must be at rest."""
-        if self.is_open:
-            self.is_open = False
-            _context.leave(self._mark)
-            self._send(error)
+        run = self.run
+        if run is None:
+            return
+        self._leave()
+        self.stop()
+        further = self.further
+        if error is not None:
+            ended, notes = ending(error)
+            further.update(ended)
+            if notes:
+                run.note(notes)
+        if "metadata" in further:
+            further["metadata"] = {**(run.fields.get("metadata") or {}), **further["metadata"]}
+        self._close(run, further, self.size_bytes, None)
 
     def end_with(self, result: Any) -> None:
         """End the run of a function that returned."""
         # Few functions on the way: with cold caches each costs µs (benchmarks/overhead.py).
+        run = self.run
+        if run is None:
+            return
         self.stop()
-        self.is_open = False
-        _context.leave(self._mark)
+        self._leave()
         further = self.further
-        further["metrics"] = self
         held: Any = None
         size_bytes, gave = 0, None
         try:
@@ -244,21 +204,18 @@ class Call(Meter):
         except BaseException as error:  # noqa: BLE001  # hostile values may raise anything
             lose(f"{type(error).__name__} in a value")
         further["outputs"] = held
-        size_bytes += self.size_bytes
-        self.book.finish(self.run_id, further, size_bytes=size_bytes, gave=gave)
+        self._close(run, further, size_bytes + self.size_bytes, gave)
 
-    def _send(self, error: BaseException | None) -> None:
-        further = self.further
-        self.stop()
+    def _leave(self) -> None:
+        mark, self._mark = self._mark, None
+        if mark is not None:
+            _context.leave(mark)
+
+    def _close(self, run: View, further: dict[str, Any], size_bytes: int, gave: Any) -> None:
+        """Hand the run over, and keep nothing of it: contexts may outlive it by far."""
+        self.run, self.further = None, _ENDED
         further["metrics"] = self
-        if error is not None:
-            ended, notes = ending(error)
-            further.update(ended)
-            for name, value in notes.items():
-                self.note(name, value)
-        if "metadata" in further and (run := self.book.get(self.run_id)):
-            further["metadata"] = {**(run.fields.get("metadata") or {}), **further["metadata"]}
-        self.book.finish(self.run_id, further, size_bytes=self.size_bytes)
+        self.book.close(run, further, size_bytes, gave)
 
 
 @guarded
@@ -281,16 +238,29 @@ def begin(
     """
     if about is None:  # it could not be made
         return None
-    parent_id: str | None
     around = _context.langchain_run()
-    if above is not None and not _context.is_inside(above.run_id):
-        kept, parent_id = above.book, above.run_id
-    else:
-        found = book or book_at_hand()
-        if found is None:
-            return None
-        kept, parent_id = found, _context.innermost(around)
-    return open_run(about, inputs, subject, kept, (parent_id, around))
+    if above is not None and not _context.is_inside(above):
+        return open_run(about, inputs, subject, above.book, (above.place, around))
+    kept = book or book_at_hand()
+    if kept is None:
+        return None
+    parent = parent_in(kept, _context.current(), around)
+    return open_run(about, inputs, subject, kept, (parent, around))
+
+
+def parent_in(book: Book, inside: _context.Inside | None, around: str | None) -> Place | None:
+    """The place of the innermost run at work that a book knows; None outside of all.
+
+    Args:
+        book: the book.
+        inside: the run of ours at work.
+        around: LangChain's.
+    """
+    if inside is None or not _context.is_innermost(inside, around):
+        return None if around is None else book.place_of(around)
+    if inside.place is not None and inside.book is book:
+        return inside.place
+    return book.place_of(inside.run_id)
 
 
 def open_run(
@@ -298,7 +268,7 @@ def open_run(
     inputs: Any,
     subject: _source.Subject | None,
     kept: Book,
-    inside_of: tuple[str | None, str | None],
+    inside_of: tuple[Place | None, str | None],
 ) -> Call:
     """Begin a run whose place is known.
 
@@ -309,8 +279,7 @@ def open_run(
         kept: where it is kept.
         inside_of: the parent, and LangChain's run at work.
     """
-    parent_id, around = inside_of
-    run_id = clock.new_uuid()
+    parent, around = inside_of
     fields: dict[str, Any]
     if about.is_short:
         fields, size_bytes = {"name": about.name, "kind": about.kind, "layer": about.layer}, 0
@@ -325,17 +294,13 @@ def open_run(
             raise
         except BaseException as error:  # noqa: BLE001  # hostile values may raise anything
             lose(f"{type(error).__name__} in a value")
-    kept.start(
-        run_id,
-        parent_id,
-        fields,
-        size_bytes=size_bytes,
-        subject=subject,
-        source=about.source,
-        given=given,
-    )
+    run = View()
+    run.subject = subject
+    run.given = given
+    run.size_bytes = size_bytes
+    kept.open(run, fields, parent, about.source)
     call = Call()  # without `__init__`, as `Place`
-    call.open(kept, run_id, around)
+    call.enter(kept, run, around)
     return call
 
 

@@ -3,6 +3,8 @@
 import time
 from datetime import UTC, datetime
 
+from refinery import clock
+
 
 class Place:
     """A run's place: a light node of the tree, kept when the run itself has ended."""
@@ -10,18 +12,21 @@ class Place:
     __slots__ = (
         "is_sampled",
         "monotonic_ns",
+        "name",
         "order",
         "parent",
-        "run_id",
+        "root",
         "source",
         "start_ns",
-        "trace_id",
         "wall_ns",
     )
 
-    run_id: str
-    trace_id: str
+    name: str | None
+    """The run's id, once somebody asked for it."""
+    root: "Place | None"
+    """None of the root itself."""
     parent: "Place | None"
+    """The place of the run around it, until the sort key is known."""
     order: str | None
     """The sort key, once somebody asked for it."""
     start_ns: int
@@ -32,31 +37,46 @@ class Place:
     source: str
     is_sampled: bool
 
-    # No `__init__`: with cold caches that costs 5 µs more.
-    def take(self, run_id: str, parent: "Place | None", source: str) -> None:
+    # No `__init__`: with cold caches that costs 5 µs more (benchmarks/overhead.py).
+    def take(self, run_id: str | None, parent: "Place | None", source: str) -> None:
         """Take the place of a run that begins now.
 
         Args:
-            run_id: the run.
+            run_id: the run; None: it gets its id when somebody asks for it.
             parent: the place of the one around it; None for a root.
             source: the recorder; the whole trace has the one of its root.
         """
-        self.run_id = run_id
+        self.name = run_id
         self.parent = parent
         self.order = None
         if parent is None:
-            self.trace_id = run_id
+            self.root = None
             self.start_ns = self.wall_ns = time.time_ns()
             self.monotonic_ns = time.monotonic_ns()
             self.source = source
             self.is_sampled = True
         else:
-            self.trace_id = parent.trace_id
+            self.root = parent.root or parent
             self.wall_ns = wall_ns = parent.wall_ns
             self.monotonic_ns = monotonic_ns = parent.monotonic_ns
             self.start_ns = wall_ns + time.monotonic_ns() - monotonic_ns
             self.source = parent.source
             self.is_sampled = parent.is_sampled
+
+    @property
+    def run_id(self) -> str:
+        """Id of the run: a UUID string, see `clock.new_uuid`."""
+        if self.name is None:
+            made = clock.new_uuid(self.start_ns)
+            # The host and the writer may both ask: between these two no other thread runs.
+            if self.name is None:
+                self.name = made
+        return self.name
+
+    @property
+    def trace_id(self) -> str:
+        """Id of the trace, which is that of its root run."""
+        return self.run_id if self.root is None else self.root.run_id
 
 
 def dotted_order(place: Place) -> str:

@@ -63,7 +63,7 @@ class View(Record):
         "fields",
         "gave",
         "given",
-        "parent_id",
+        "parent",
         "place",
         "subject",
         "teller",
@@ -71,7 +71,7 @@ class View(Record):
     )
 
     place: Place
-    parent_id: str | None
+    parent: Place | None
     teller: Teller
     fields: dict[str, Any]
     """Arguments of `model.trace.Run` known so far, beside those of `place`."""
@@ -92,14 +92,20 @@ class View(Record):
     if not TYPE_CHECKING:  # it would call `Record.__init__`; see `Place`
         __init__ = object.__init__
 
-    def set_up(self, place: Place, parent_id: str | None, fields: dict[str, Any]) -> None:
-        """A run that has begun; `size_bytes`, `teller`, `given` and `subject` are set by hand."""
+    def set_up(self, place: Place, fields: dict[str, Any], teller: Teller) -> None:
+        """A run that begins; `size_bytes`, `given` and `subject` are set by whoever opens it."""
         self.place = place
-        self.parent_id = parent_id
+        self.parent = place.parent
         self.fields = fields
+        self.teller = teller
         self.counted_bytes = 0
         self.queue = self.ended = self.extra = self.gave = self.entry = None
         self.told = _NOTHING
+
+    @property
+    def parent_id(self) -> str | None:
+        """Id of the run around it; None of a root."""
+        return None if self.parent is None else self.parent.run_id
 
     def note(self, notes: Mapping[str, Any]) -> None:
         """Add to `metadata["refinery"]`."""

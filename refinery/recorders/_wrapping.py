@@ -11,17 +11,8 @@ from typing import Any
 
 from refinery.recorders import _context, _source, switch
 from refinery.recorders._book import Book
-from refinery.recorders._hand import (
-    HOSTS,
-    About,
-    Call,
-    begin,
-    book_at_hand,
-    guarded,
-    open_run,
-    safely,
-    swallow,
-)
+from refinery.recorders._guards import HOSTS, guarded, safely, swallow
+from refinery.recorders._hand import About, Call, begin, book_at_hand, open_run, parent_in
 from refinery.recorders._metrics import Meter
 
 MAX_ITEMS = 1_000
@@ -139,10 +130,10 @@ class _Recorded:
             call = begin(self._about, inputs, subject=self._subject, above=self._above, book=book)
         else:
             around = _context.langchain_run() if _context.LANGCHAIN in sys.modules else None
-            parent_id = around
-            if inside is not None and (around is None or around == inside.around):
-                parent_id = inside.run_id
-            call = open_run(self._about, inputs, self._subject, book, (parent_id, around))
+            parent = None
+            if inside is not None or around is not None:
+                parent = parent_in(book, inside, around)
+            call = open_run(self._about, inputs, self._subject, book, (parent, around))
         if call is not None and noted is not None:
             call.note("source", noted)
         return call

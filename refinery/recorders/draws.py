@@ -25,6 +25,7 @@ from refinery.recorders import _context, _source
 
 if TYPE_CHECKING:
     from refinery.recorders._book import Book
+    from refinery.recorders._view import View
 
 MAX_IDS = 5_000
 """Most identifiers noted of one run."""
@@ -65,36 +66,27 @@ class Draws:
         self._book = book
         if book is None:
             return
-        real_start, real_finish = book.start, book.finish
-
-        def start(run_id: str, parent_id: str | None, fields: dict[str, Any], **more: Any) -> Any:
-            self.started(run_id, fields)
-            run = real_start(run_id, parent_id, fields, **more)
-            if run.entry is not None or run.place.trace_id == run_id:
-                run.note({"draws": self.notes})
-            return run
-
-        def finish(run_id: str, fields: dict[str, Any], **more: Any) -> None:
-            run = book.get(run_id)
-            real_finish(run_id, fields, **more)
-            if run is not None:
-                self.ended(run_id, run.fields.get("kind"))
-
-        vars(book).update(start=start, finish=finish)
+        book.listener = self
 
     def end(self) -> None:
         """Listen no more."""
         _Process.current = None
         if self._book is not None:
-            vars(self._book).pop("start", None)
-            vars(self._book).pop("finish", None)
+            self._book.listener = None
 
-    def started(self, run_id: str, fields: Mapping[str, Any]) -> None:
+    def started(self, run: "View", fields: Mapping[str, Any]) -> None:
         """A run inside this one begins."""
 
-    def ended(self, run_id: str, kind: Any) -> None:
+    def placed(self, run: "View") -> None:
+        """It has its place; what chance decides is noted with the root."""
+        if self._book is not None:
+            self._book.known(run.place, run)
+        if run.entry is not None or run.place.root is None:
+            run.note({"draws": self.notes})
+
+    def ended(self, run: "View") -> None:
         """A run inside this one has ended; after a tool the generator is seeded anew."""
-        if kind in _SERVED:
+        if run.fields.get("kind") in _SERVED:
             self._tools += 1
             if "seed" in self.notes and not _Process.is_seeded:
                 reseed(self.notes["seed"], self._tools)

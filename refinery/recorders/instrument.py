@@ -25,17 +25,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar, cast, overload
 
-from refinery.recorders._hand import (
-    About,
-    Call,
-    begin,
-    caller,
-    guarded,
-    kind_of,
-    lose,
-    safely,
-    text,
-)
+from refinery.recorders._guards import guarded, lose, safely, text
+from refinery.recorders._hand import About, Call, begin, caller, kind_of
 from refinery.recorders._wrapping import wrapper
 
 Layer: TypeAlias = Literal["tool", "workflow", "step", "node", "function"]

@@ -23,7 +23,8 @@ from typing import Any, TypeVar, cast
 from refinery.model.trace import Evaluation, RunKind, Usage
 from refinery.recorders import switch
 from refinery.recorders._book import Book
-from refinery.recorders._hand import About, Call, begin, caller, guarded, lose, safely, text
+from refinery.recorders._guards import guarded, lose, safely, text
+from refinery.recorders._hand import About, Call, begin, caller
 from refinery.recorders._wrapping import wrapper
 
 MAX_EVALUATIONS = 10_000

@@ -2,6 +2,9 @@
 
 import json
 import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from refinery.model.trace import RunError, RunStatus
 from refinery.recorders._book import Book
 from refinery.recorders._origin import OriginReader
 from refinery.recorders._snapshot import fragment, snapshot
+from refinery.recorders._view import View
 from refinery.recorders.sink import SpoolSink
 from tests.kits.repositories import make_repository
 from tests.recorders._collect import ListSink, views
@@ -208,3 +212,65 @@ def test_ids_made_in_forked_children_differ() -> None:
     told = os.read(reading, 1000)
     tails = {told[at + 19 : at + 36] for at in range(0, 108, 36)}
     assert len(tails) == 3
+
+
+@pytest.fixture
+def impatient() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def unnamed(kept: Book, name: str) -> View:
+    run = View()
+    run.subject = run.given = None
+    run.size_bytes = 0
+    kept.open(run, {"name": name}, None, "instrument")
+    return run
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_run_has_one_id_whoever_asks_first(tmp_path: Path) -> None:
+    kept = book(SpoolSink(tmp_path))
+
+    for _ in range(300):
+        run = unnamed(kept, "run")
+        together = threading.Barrier(4)
+        asked = [asking(together, run) for _ in range(4)]
+        assert len({answer() for answer in asked}) == 1
+        assert kept.known(run.place, run) == run.place.run_id
+        assert kept.get(run.place.run_id) is run
+
+
+def asking(together: threading.Barrier, run: View) -> Callable[[], str]:
+    said: list[str] = []
+
+    def ask() -> None:
+        together.wait(60)
+        said.append(run.place.run_id)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+
+    def answer() -> str:
+        thread.join(60)
+        return said[0]
+
+    return answer
+
+
+def test_a_run_that_was_named_late_ends_for_all_who_know_it() -> None:
+    sink = ListSink()
+    kept = book(sink)
+    run = unnamed(kept, "late")
+    run_id = kept.known(run.place, run)
+    kept.add_event(run_id, "retry", {"attempt": 1})
+    kept.start(clock.new_uuid(), run_id, {"name": "child"})
+    kept.close(run, {}, 0, None)
+
+    assert kept.get(run_id) is None
+    late = sink.named("late")
+    assert late.run_id == run_id == sink.named("child").parent_id
+    assert [event["name"] for event in late.events or []] == ["retry"]

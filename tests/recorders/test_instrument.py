@@ -1,6 +1,7 @@
 """`@instrument` and `track` on every sort of function, and what they must not change."""
 
 import asyncio
+import contextvars
 import functools
 import hashlib
 import inspect
@@ -17,6 +18,8 @@ import pytest
 
 from refinery import instrument, track
 from refinery.model.trace import RunKind, RunStatus
+from refinery.recorders import _context
+from refinery.recorders._hand import Call
 from refinery.recorders.instrument import carry
 from tests.recorders._by_hand import recording
 from tests.recorders._collect import ListSink
@@ -534,3 +537,22 @@ def test_running_out_of_stack_is_the_hosts_own_error(sink: ListSink) -> None:
     with pytest.raises(RecursionError):
         deep(0)
     sink.lost.clear()
+
+
+def test_a_context_that_outlives_a_run_keeps_nothing_it_held(sink: ListSink) -> None:
+    kept: list[contextvars.Context] = []
+
+    @instrument
+    def work(text: str) -> str:
+        kept.append(contextvars.copy_context())
+        return text
+
+    work("a" * 1_000)
+    inside = kept[0].run(_context.current)
+
+    assert isinstance(inside, Call)
+    assert (inside.run, inside.further, inside._mark) == (None, {}, None)
+    (run,) = sink.runs
+    assert kept[0].run(_context.current_run) == run.run_id
+    kept[0].run(add, 1)
+    assert sink.named("add").parent_id == run.run_id

@@ -17,6 +17,7 @@ from refinery.replay.inside.tape_clock import TapeClock
 
 if TYPE_CHECKING:
     from refinery.recorders._book import Book
+    from refinery.recorders._view import View
 
 
 class RecordedDraws(Draws):
@@ -54,14 +55,14 @@ class RecordedDraws(Draws):
             random.setstate((state[0], tuple(state[1]), state[2]))
         self.listen(book)
 
-    def started(self, run_id: str, fields: Mapping[str, Any]) -> None:
+    def started(self, run: "View", fields: Mapping[str, Any]) -> None:
         """A run begins."""
-        self._clock.started(run_id, fields)
+        self._clock.started(run, fields)
 
-    def ended(self, run_id: str, kind: Any) -> None:
+    def ended(self, run: "View") -> None:
         """A run has ended."""
-        self._clock.ended(run_id)
-        super().ended(run_id, kind)
+        self._clock.ended(run)
+        super().ended(run)
 
     def new_id(self, made: uuid.UUID) -> uuid.UUID:
         """The next recorded identifier of the same version, else one of the trace's stream."""

@@ -16,7 +16,7 @@ import functools
 import gc
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 PATIENCE_NS = 1_000_000_000
@@ -43,7 +43,7 @@ class TapeClock:
         self._told_ns = 0
         self._moments: list[int] = []
         self._waiting: dict[str, list[tuple[int, int | None]]] = {}
-        self._ends: dict[str, int | None] = {}
+        self._ends: dict[Hashable, int | None] = {}
 
     def install(self) -> None:
         """Put this clock into `time` and `datetime`."""
@@ -65,16 +65,16 @@ class TapeClock:
                 self._waiting.setdefault(f"{kind} {name}", []).append((start, end))
             self._moments = sorted({at for run in runs for at in run[2:] if at is not None})
 
-    def started(self, run_id: str, fields: Mapping[str, Any]) -> None:
+    def started(self, run: Hashable, fields: Mapping[str, Any]) -> None:
         """A run begins, as recorded if there was one of its kind and name."""
         waiting = self._waiting.get(f"{fields.get('kind')} {fields.get('name')}")
         if waiting:
-            start, self._ends[run_id] = waiting.pop(0)
+            start, self._ends[run] = waiting.pop(0)
             self._reach(start)
 
-    def ended(self, run_id: str) -> None:
+    def ended(self, run: Hashable) -> None:
         """A run has ended."""
-        end = self._ends.pop(run_id, None)
+        end = self._ends.pop(run, None)
         if end is not None:
             self._reach(end)
 
