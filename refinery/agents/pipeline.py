@@ -8,10 +8,11 @@
 effects are in `commit` alone, behind the interrupt.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -40,12 +41,44 @@ def build(parts: nodes.Parts, checkpointer: BaseCheckpointSaver[str]) -> Graph:
         parts: what the nodes work with; not part of the checkpoint.
         checkpointer: keeps the state between nodes and between processes.
     """
+    steps = {name: partial(step, parts) for name, step in STEPS.items()}
+    return _graph(steps, checkpointer, has_model=parts.model is not None)
+
+
+def following(checkpointer: BaseCheckpointSaver[str], session_id: str) -> tuple[str, ...]:
+    """Nodes a session would go on with; empty when it has ended. Nothing is run."""
+    graph = outline(checkpointer)
+    return tuple(graph.get_state({"configurable": {"thread_id": session_id}}).next)
+
+
+def end(checkpointer: BaseCheckpointSaver[str], session_id: str, values: FixState) -> None:
+    """Write into a session that it was answered with no, wherever it stands. Nothing is run."""
+    config: RunnableConfig = {"configurable": {"thread_id": session_id}}
+    outline(checkpointer).update_state(config, dict(values), as_node="approve")
+
+
+def outline(checkpointer: BaseCheckpointSaver[str]) -> Graph:
+    """The graph without its work, to see and to end where a session stands."""
+    return _graph(dict.fromkeys(STEPS, partial(_nothing)), checkpointer, has_model=True)
+
+
+def _nothing(state: FixState) -> FixState:
+    del state
+    return {}
+
+
+def _graph(
+    steps: "Mapping[str, partial[FixState]]",
+    checkpointer: BaseCheckpointSaver[str],
+    *,
+    has_model: bool,
+) -> Graph:
     graph: StateGraph[FixState, Any, FixState, FixState] = StateGraph(FixState)
-    for name, step in STEPS.items():
-        graph.add_node(name, partial(step, parts))
+    for name, step in steps.items():
+        graph.add_node(name, step)
     graph.add_edge(START, "detect")
     graph.add_conditional_edges(
-        "detect", lambda _: "analyse" if parts.model else "locate", ["analyse", "locate"]
+        "detect", lambda _: "analyse" if has_model else "locate", ["analyse", "locate"]
     )
     graph.add_edge("analyse", "locate")
     _add_gate(graph, "locate", "hypothesise", lambda s: bool(s["diagnosis"]["findings"]))

@@ -13,7 +13,7 @@ from refinery.agents.state import FixState, request_of
 from refinery.codebase.repository import Repository
 from refinery.errors import InputError, NotFoundError, RefusedError
 from refinery.llm.purse import Purse
-from refinery.model.codec import decode
+from refinery.model.codec import decode, encode
 from refinery.model.failure import Diagnosis
 from refinery.model.patch import Hypothesis
 from refinery.model.trace import Trace
@@ -117,6 +117,40 @@ def resume(
     return outcome
 
 
+def abandon(
+    workspace: Workspace, session_id: str, who: str, say: Say, repository: Path | None = None
+) -> FixOutcome:
+    """End a session where it stands: nothing is committed, and it keeps no traces any more.
+
+    Args:
+        workspace: store and settings.
+        session_id: as told when the session began.
+        who: ends it.
+        say: is told what became of it.
+        repository: the one the session is about; None: that of the working directory.
+
+    Raises:
+        NotFoundError: no session of that id.
+        InputError: the session is about another repository, or has ended.
+        RefusedError: the session was not begun by this user, or was altered.
+    """
+    from refinery.agents import pipeline
+
+    for state, saver in _saved(workspace.home, session_id):
+        require_own_request(state, Repository.open(repository or Path.cwd()))
+        if not pipeline.following(saver, session_id):
+            raise InputError(f"session {session_id} has ended", hint="there is nothing to abandon")
+        decision = {"answer": "no", "approver": who, "covers_held": False}
+        ended = cast("FixState", {**state, "decision": decision})
+        pipeline.end(saver, session_id, ended)
+        say(f"session {session_id} is abandoned; nothing was committed")
+    values = saved_state(workspace, session_id)
+    if values.get("diagnosis") is None:
+        nothing = Diagnosis(values["trace_id"], "detectors", ())
+        values = cast("FixState", {**values, "diagnosis": encode(nothing)})
+    return outcome_of(values)
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What a session was asked to use."""
@@ -218,6 +252,21 @@ def saved_state(workspace: Workspace, session_id: str) -> FixState:
 
 def saved_states(home: Path, session_id: str | None = None) -> Iterator[FixState]:
     """The states of the sessions kept in a folder, or of one, as they were kept last."""
+    for state, _ in _saved(home, session_id):
+        yield state
+
+
+def open_states(home: Path) -> Iterator[tuple[FixState, str]]:
+    """The sessions that can be resumed, each with the node it would go on with."""
+    from refinery.agents.pipeline import following
+
+    for state, saver in _saved(home):
+        for name in following(saver, state["session_id"])[:1]:
+            yield state, name
+
+
+def _saved(home: Path, session_id: str | None = None) -> Iterator[tuple[FixState, Any]]:
+    """States as they were kept last, with what keeps them."""
     from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
     from langgraph.checkpoint.sqlite import SqliteSaver
 
@@ -227,9 +276,12 @@ def saved_states(home: Path, session_id: str | None = None) -> Iterator[FixState
         listed = connection.execute("SELECT DISTINCT thread_id FROM checkpoints").fetchall()
         for (known,) in listed if session_id is None else [(session_id,)]:
             saved = saver.get({"configurable": {"thread_id": known}})
-            values = cast("FixState", saved["channel_values"]) if saved else None
-            if values and "repository" in values:
-                yield values
+            values = saved["channel_values"] if saved else {}
+            # A session killed before its first node is kept as what it was begun with.
+            begun = values.get("__start__")
+            state = begun if isinstance(begun, dict) and "repository" not in values else values
+            if "repository" in state and state.get("session_id") == known:
+                yield cast("FixState", state), saver
 
 
 def require_own_request(state: FixState, opened: Repository) -> None:

@@ -35,7 +35,8 @@ def delete(store: Store, home: Path, trace_id: str) -> int:
     if why := referring(home).get(trace_id):
         raise RefusedError(
             f"trace {trace_id[:100]!r} is needed by {why}",
-            hint="answer or reject an open session first; what a change refers to stays",
+            hint="answer an open session, or end it: refinery fix --resume SESSION --abandon; "
+            "what a change refers to stays",
         )
     return store.delete_traces([trace_id])
 
@@ -57,17 +58,24 @@ def _all(home: Path) -> Iterator[tuple[str, str]]:
 
 
 def _of_fixes(home: Path) -> Iterator[tuple[str, str]]:
-    """Traces of sessions of `refinery fix` that wait for an approval."""
+    """Traces of sessions of `refinery fix` that can be resumed, however far they came.
+
+    A session that belongs to one of the guide that is over counts only when it waits for an
+    approval: nobody goes on with its proof.
+    """
     if not (home / "sessions.db").is_file():
         return
-    from refinery.workflows.fix import saved_states  # the libraries of its graph take a second
+    from refinery.workflows.fix import open_states  # the libraries of its graph take a second
 
-    for state in saved_states(home):
-        if state.get("chosen") is None or state.get("decision") is not None:
+    left = {one.fix_session for one in guides.sessions(home) if one.is_over}
+    for state, following in open_states(home):
+        name, waits = state["session_id"], following == "approve"
+        if name in left and not waits:
             continue
+        why = "which waits for your approval" if waits else f"which stopped before: {following}"
         needed = (state["trace_id"], *state.get("failing_ids", ()), *state.get("control_ids", ()))
         for trace_id in needed:
-            yield trace_id, f"session {state['session_id']}, which waits for your approval"
+            yield trace_id, f"session {name}, {why}"
 
 
 def _of_guides(home: Path) -> Iterator[tuple[str, str]]:

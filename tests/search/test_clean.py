@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from refinery.agents.state import FixState
 from refinery.errors import InputError, RefusedError
 from refinery.model.codec import encode
 from refinery.model.lesson import Lesson, LessonOutcome
@@ -88,17 +87,15 @@ def test_a_fix_that_waits_for_an_approval_keeps_its_traces(
 
 
 def keep_session(home: Path, state: dict[str, Json]) -> None:
-    """Keep the state of a session as the pipeline does: by a graph and its checkpoints."""
+    """Keep the state of a session as the pipeline does, after its proof or its approval."""
     from langgraph.checkpoint.sqlite import SqliteSaver
-    from langgraph.graph import END, START, StateGraph
+
+    from refinery.agents import pipeline
 
     with closing(sqlite3.connect(home / "sessions.db", check_same_thread=False)) as connection:
-        graph = StateGraph(FixState)
-        graph.add_node("prove", lambda given: given)
-        graph.add_edge(START, "prove")
-        graph.add_edge("prove", END)
-        built = graph.compile(checkpointer=SqliteSaver(connection))
-        built.invoke(state, {"configurable": {"thread_id": "session-1"}})
+        graph = pipeline.outline(SqliteSaver(connection))
+        stage = "prove" if state["decision"] is None else "approve"
+        graph.update_state({"configurable": {"thread_id": "session-1"}}, state, as_node=stage)
 
 
 def test_a_session_of_the_guide_keeps_its_traces_until_it_is_over(workspace: Workspace) -> None:

@@ -1,5 +1,6 @@
 """Prove a fix for a failing trace, ask, and commit it."""
 
+import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from refinery.model.verdict import WORK_TREE
 
 if TYPE_CHECKING:
     from refinery.workflows.fix_outcome import FixOutcome
+    from refinery.workflows.wiring import Workspace
 
 EPILOG = """Examples:
 
@@ -64,6 +66,9 @@ def command(
         float | None, typer.Option(min=0.0, help="Most USD analysis and replays may cost.")
     ] = None,
     resume: Annotated[str | None, typer.Option(help="Go on with a session.")] = None,
+    abandon: Annotated[
+        bool, typer.Option("--abandon", help="With --resume: end the session, commit nothing.")
+    ] = False,
     unsandboxed: Annotated[
         bool, typer.Option("--unsandboxed", help="Replay without a sandbox; for this call only.")
     ] = False,
@@ -98,6 +103,9 @@ def command(
     workspace = open_workspace(repo, ctx.obj)
     if no_commit and (branch or resume):
         raise InputError("--no-commit goes with neither --branch nor --resume")
+    if abandon:
+        _abandon(workspace, resume, repo, json_output)
+        return
     if dry_run and yes:
         raise InputError("--dry-run writes nothing, so --yes has nothing to approve")
     ask = fix_view.asker(yes=yes, is_silent=json_output or dry_run)
@@ -133,6 +141,18 @@ def command(
     output.emit(to_document(outcome), json_output, lambda screen: draw(outcome, screen))
     is_shown = dry_run and outcome.is_waiting
     raise typer.Exit(ExitCode.DONE if is_shown else exit_code(outcome))
+
+
+def _abandon(
+    workspace: "Workspace", session_id: str | None, repo: Path | None, json_output: bool
+) -> None:
+    from refinery.workflows import fix
+    from refinery.workflows.fix_outcome import to_document
+
+    if session_id is None:
+        raise InputError("--abandon ends a session", hint="name it: --resume SESSION --abandon")
+    outcome = fix.abandon(workspace, session_id, getpass.getuser(), output.note, repo)
+    output.emit(to_document(outcome), json_output, lambda screen: None)
 
 
 def exit_code(outcome: "FixOutcome") -> ExitCode:
