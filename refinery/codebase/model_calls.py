@@ -2,7 +2,7 @@
 
 import ast
 
-from refinery.codebase.scan import PYTHON, SourceTree, Span, is_secondary, walk_named
+from refinery.codebase.scan import PYTHON, SourceTree, Span, dotted_name, is_secondary, walk_named
 from refinery.model.failure import SourceLocation
 from refinery.model.trace import Run
 
@@ -30,14 +30,14 @@ def locate_model_calls(tree: SourceTree, run: Run) -> list[SourceLocation]:
             if sure and isinstance(node, ast.Call):
                 span = Span(path, node.lineno, node.end_lineno or node.lineno)
                 sure *= 0.5 if is_secondary(path) else 1.0
-                name = qualname or _dotted(node.func)
+                name = qualname or dotted_name(node.func)
                 found.append(tree.location(span, name, "call", (sure, "name")))
     found.sort(key=lambda one: (-one.confidence, one.file, one.line_start))
     return found[:MAX_FOUND]
 
 
 def _confidence(call: ast.Call, wanted: set[str], model: str) -> float:
-    name = _dotted(call.func)
+    name = dotted_name(call.func)
     last = name.rpartition(".")[2]
     sure = 0.75 if last in wanted else 0.6 if last in _MAKERS or name.endswith(_ENDINGS) else 0.0
     values = [*call.args, *(keyword.value for keyword in call.keywords)]
@@ -47,12 +47,3 @@ def _confidence(call: ast.Call, wanted: set[str], model: str) -> float:
         for value in literals
     )
     return min(sure + 0.2, 0.95) if sure and names_model else sure
-
-
-def _dotted(node: ast.expr) -> str:
-    parts = []
-    while isinstance(node, ast.Attribute):
-        parts.append(node.attr)
-        node = node.value
-    parts.append(node.id if isinstance(node, ast.Name) else "")
-    return ".".join(reversed(parts))

@@ -11,7 +11,15 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from refinery.codebase.json_spans import values as json_values
-from refinery.codebase.scan import DATA, PYTHON, SourceTree, Span, is_secondary, walk_named
+from refinery.codebase.scan import (
+    DATA,
+    PYTHON,
+    SourceTree,
+    Span,
+    dotted_name,
+    is_secondary,
+    walk_named,
+)
 from refinery.codebase.yaml_events import scalars
 from refinery.model.failure import SourceLocation
 from refinery.model.trace import Json
@@ -214,17 +222,6 @@ def _last_name(node: ast.AST) -> str:
         keys = [a for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
         return str(keys[0].value) if keys else _last_name(node.args[0]) if node.args else ""
     return ""
-
-
-def dotted_name(node: ast.expr) -> str:
-    """Dotted name of what is called; parts that are no names are left out."""
-    parts: list[str] = []
-    while isinstance(node, ast.Attribute):
-        parts.append(node.attr)
-        node = node.value
-    if isinstance(node, ast.Name):
-        parts.append(node.id)
-    return ".".join(reversed(parts))
 
 
 def _in_data(tree: SourceTree, wanted: Collection[str]) -> list[Setting]:

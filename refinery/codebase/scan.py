@@ -189,6 +189,17 @@ def walk_named(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
         waiting.extend((name, child) for child in reversed(list(ast.iter_child_nodes(node))))
 
 
+def dotted_name(node: ast.expr) -> str:
+    """Dotted name of what is called; parts that are no names are left out."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    if isinstance(node, ast.Name):
+        parts.append(node.id)
+    return ".".join(reversed(parts))
+
+
 def first_line(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> int:
     """First line of a definition, its decorators included."""
     return min([node.lineno, *(one.lineno for one in node.decorator_list)])

@@ -11,7 +11,7 @@ from refinery.agents.playbook._shared.advice import ADVICE, advise
 from refinery.agents.playbook._shared.editing import replaced_lines
 from refinery.agents.playbook._shared.syntax import (
     Function,
-    enclosing_function,
+    functions_at,
     returned,
     smallest_statement,
 )
@@ -30,12 +30,9 @@ _TOPIC = "tool errors missing values error messages for the model"
 def check_missing(case: Case) -> Iterator[Draft]:
     """Return early with a message where the frame shows what was missing."""
     kind, message = _error(case)
-    for place in case.places("frame"):
-        source = case.tree.text(place.file)
-        syntax = case.tree.syntax(place.file)
-        function = enclosing_function(syntax, place.line_start) if syntax else None
-        statement = smallest_statement(function, place.line_start) if function else None
-        if source is None or function is None or statement is None:
+    for place, source, function in functions_at(case, "frame"):
+        statement = smallest_statement(function, place.line_start)
+        if statement is None:
             continue
         found = _condition(kind, message, statement, source)
         edit = _guarded(source, place, (function, statement), found, case) if found else None
@@ -77,11 +74,9 @@ def check_and_heed(case: Case) -> Iterator[Draft]:
 def pass_over_missing(case: Case) -> Iterator[Draft]:
     """Go on with the next item of a loop where the frame shows that this one lacks something."""
     kind, message = _error(case)
-    for place in case.places("frame"):
-        source, tree = case.tree.text(place.file), case.tree.syntax(place.file)
-        function = enclosing_function(tree, place.line_start) if tree else None
-        statement = smallest_statement(function, place.line_start) if function else None
-        if source is None or statement is None or not _is_in_loop(function, statement):
+    for place, source, function in functions_at(case, "frame"):
+        statement = smallest_statement(function, place.line_start)
+        if statement is None or not _is_in_loop(function, statement):
             continue
         found = _condition(kind, message, statement, source)
         if found is None or found[2] is not None:
@@ -118,11 +113,11 @@ def hand_error_on(case: Case) -> Iterator[Draft]:
     kind, _ = _error(case)
     if not _is_builtin(kind):
         return
-    for place in (*case.places("function"), *case.places("frame")):
-        source = case.tree.text(place.file)
-        syntax = case.tree.syntax(place.file)
-        function = enclosing_function(syntax, place.line_start) if syntax else None
-        if source is None or function is None or not _is_tool(case, function):
+    for place, source, function in (
+        *functions_at(case, "function"),
+        *functions_at(case, "frame"),
+    ):
+        if not _is_tool(case, function):
             continue
         written = _wrapped(source, function, kind)
         if written is None:
@@ -186,12 +181,7 @@ def _is_builtin(kind: str) -> bool:
 
 def _is_of_a_tool(case: Case) -> bool:
     """Whether the frame that failed lies in what a tool run of the trace executed."""
-    for place in case.places("frame"):
-        tree = case.tree.syntax(place.file)
-        function = enclosing_function(tree, place.line_start) if tree else None
-        if function is not None and _is_tool(case, function):
-            return True
-    return False
+    return any(_is_tool(case, function) for _, _, function in functions_at(case, "frame"))
 
 
 def _is_tool(case: Case, function: Function) -> bool:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from refinery.agents.playbook import Case, Draft, Recipe
 from refinery.agents.playbook._shared.advice import ADVICE, Advice, advise
 from refinery.agents.playbook._shared.editing import replaced_lines
-from refinery.agents.playbook._shared.syntax import enclosing_function, smallest_statement
-from refinery.codebase.parameters import dotted_name
+from refinery.agents.playbook._shared.syntax import functions_at, smallest_statement
+from refinery.codebase.scan import dotted_name
 from refinery.model.messages import messages_out
 from refinery.model.patch import Edit
 from refinery.model.trace import RunKind
@@ -30,10 +30,8 @@ def ask_for_keys(case: Case) -> Iterator[Draft]:
     key = str(case.finding.facts.get("message") or "").strip("'\"")
     if not _ends_with(case, "KeyError") or not _was_answered_without(case, key):
         return
-    for place in case.places("frame"):
-        syntax = case.tree.syntax(place.file)
-        function = enclosing_function(syntax, place.line_start) if syntax else None
-        keys = _keys_read(function, key) if function else []
+    for _, _, function in functions_at(case, "frame"):
+        keys = _keys_read(function, key)
         if keys:
             listed = ", ".join(json.dumps(one) for one in keys)
             sentence = f"Answer with one JSON object only, with exactly these keys: {listed}."
@@ -94,11 +92,9 @@ def parse_patiently(case: Case) -> Iterator[Draft]:
         return
     is_list = 0 <= answered.find("[") < answered.find("{")
     opening, closing = ("[", "]") if is_list else ("{", "}")
-    for place in case.places("frame"):
-        source, syntax = case.tree.text(place.file), case.tree.syntax(place.file)
-        function = enclosing_function(syntax, place.line_start) if syntax else None
-        statement = smallest_statement(function, place.line_start) if function else None
-        if source is None or statement is None:
+    for place, source, function in functions_at(case, "frame"):
+        statement = smallest_statement(function, place.line_start)
+        if statement is None:
             continue
         written = _patient(source, statement, opening, closing)
         span = (statement.lineno, statement.end_lineno or statement.lineno)

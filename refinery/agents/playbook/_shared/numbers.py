@@ -8,8 +8,8 @@ from refinery import syntax
 from refinery.agents.playbook import Case, Draft
 from refinery.agents.playbook._shared.editing import set_literal
 from refinery.codebase.causes import settings_behind
-from refinery.codebase.parameters import Setting, dotted_name
-from refinery.codebase.scan import is_secondary
+from refinery.codebase.parameters import Setting
+from refinery.codebase.scan import dotted_name, is_secondary
 from refinery.model.patch import Edit
 from refinery.model.trace import Json
 

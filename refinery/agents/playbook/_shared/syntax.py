@@ -1,8 +1,21 @@
 """What recipes ask of a syntax tree."""
 
 import ast
+from collections.abc import Iterator
+
+from refinery.agents.playbook import Case
+from refinery.model.failure import SourceLocation
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def functions_at(case: Case, *kinds: str) -> Iterator[tuple[SourceLocation, str, Function]]:
+    """The innermost function around each place of these kinds, with the text of its file."""
+    for place in case.places(*kinds):
+        source, tree = case.tree.text(place.file), case.tree.syntax(place.file)
+        function = enclosing_function(tree, place.line_start) if tree else None
+        if source is not None and function is not None:
+            yield place, source, function
 
 
 def enclosing_function(tree: ast.Module, line: int) -> Function | None:

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from refinery.agents.playbook import Case
-from refinery.agents.playbook._shared.syntax import Function, enclosing_function
+from refinery.agents.playbook._shared.syntax import Function, functions_at
 from refinery.model.messages import tool_calls
 from refinery.model.trace import Run, RunKind
 from refinery.model.walk import of_kind
@@ -16,10 +16,8 @@ def called_tools(case: Case) -> Iterator[tuple[str, Function]]:
     runs = sorted(of_kind(case.trace, RunKind.TOOL), key=lambda run: run.run_id not in involved)
     names = list(dict.fromkeys([*_named(runs), *asked_for(case)]))
     seen: set[tuple[str, int]] = set()
-    for place in case.places("function", "frame"):
-        syntax = case.tree.syntax(place.file) if place.file.endswith(".py") else None
-        function = enclosing_function(syntax, place.line_start) if syntax else None
-        if function is not None and function.name in names:
+    for place, _, function in functions_at(case, "function", "frame"):
+        if function.name in names:
             seen.add((place.file, function.lineno))
             yield place.file, function
     for name in names:
