@@ -377,6 +377,8 @@ class GuardInput:
     limits: Mapping[str, Json] | None = None
     """Settings that tighten rules: `max_changed_lines` (int), `core_files` (list of globs),
     `protected_files` (list of globs)."""
+    columns: tuple[tuple[str, int, int, int], ...] = ()
+    """Places of `located` that are a part of one line, as (path, line, first, last character)."""
     fills: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Calls of the program that fill in a changed template, as (path, names they pass), shown from
     the source at the patch's base; empty when that cannot be shown."""

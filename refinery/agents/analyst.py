@@ -28,8 +28,8 @@ from refinery.model.failure import (
     Signal,
     SourceLocation,
 )
-from refinery.model.trace import Json, Trace
-from refinery.model.walk import occurs
+from refinery.model.trace import Json, Run, Trace
+from refinery.model.walk import occurs, texts
 from refinery.safety.redact import redact
 from refinery.safety.untrusted import fence
 
@@ -39,6 +39,8 @@ TOOL_ROUNDS = 6
 """Rounds of tool calls before the analyst must report."""
 MAX_FINDINGS = 5
 MAX_SIGNALS = 20
+MIN_QUOTE = 6
+"""Fewest letters and digits of a quote that is no whole value of its run; chosen by us."""
 _ORDER = {Likelihood.CERTAIN: 0, Likelihood.LIKELY: 1, Likelihood.POSSIBLE: 2}
 
 
@@ -203,6 +205,8 @@ def _finding(draft: FindingDraft, handles: Handles) -> Finding:
         if where is None:
             shown = one_line(quote.quote, 120)
             raise ValueError(f"the quote {shown!r} does not occur in {quote.run}")
+        if not _says_something(run, quote.quote):
+            raise ValueError(f"the quote {quote.quote!r} is too short to show anything")
         evidence.append(Evidence(run.run_id, quote.quote, where))
     return Finding(
         finding_id="",
@@ -274,3 +278,10 @@ def _write_cache(entry: Path, diagnosis: Diagnosis) -> None:
         entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         partial.write_text(json.dumps(encode(diagnosis), ensure_ascii=False), encoding="utf-8")
         partial.replace(entry)
+
+
+def _says_something(run: Run, quote: str) -> bool:
+    """Whether a quote is more than a few letters that stand in every run, or a whole value."""
+    plain = quote.strip()
+    is_long = sum(c.isalnum() for c in plain) >= MIN_QUOTE
+    return is_long or any(plain == text.strip() for _, text in texts(run))

@@ -8,6 +8,7 @@ told it so, contradicts itself and decides nothing.
 
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ ROUNDS = 3
 MAX_CHARS = 24_000
 """Characters of a run the judge is shown; of a longer answer the beginning and the end."""
 MAX_CALLS = 40
+MIN_QUOTE = 4
+"""Fewest letters and digits of a quote that is no whole line; chosen by us."""
+_LABEL = re.compile(r"^(?:asked|called|failed|answered): ")
 READ_TOKENS, WRITTEN_TOKENS = 2_000, 100
 """What one question and its answer usually take; chosen by us."""
 OPPOSITE = "It is not the case that the following statement is true of this run: "
@@ -150,7 +154,16 @@ def _outcome(votes: tuple[Vote, ...]) -> bool | None:
 
 
 def _is_quoted(quote: str, shown: str) -> bool:
-    return bool(quote.strip()) and quote in shown
+    """Whether a quote stands in the run itself, not in our labels, and is more than a few letters.
+
+    A whole line may be as short as it is: an answer can be one word.
+    """
+    plain = quote.strip()
+    lines = [_LABEL.sub("", line) for line in shown.split("\n")]
+    is_long = sum(c.isalnum() for c in plain) >= MIN_QUOTE
+    return (
+        bool(plain) and quote in "\n".join(lines) and (is_long or plain in map(str.strip, lines))
+    )
 
 
 def as_text(result: ReplayResult) -> str:

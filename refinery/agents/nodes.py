@@ -194,6 +194,7 @@ def review(state: FixState, patch: Patch, trace: Trace, place: Reviewing) -> Gua
             changes=patch.changes,
             repository=place.repository.root,
             located=_located(found.findings),
+            columns=_columns(found.findings),
             trace_texts=tuple(text for run in trace.runs for _, text in texts(run)),
             limits=place.settings.values.guard.model_dump(),
             fills=fills(place.repository, patch),
@@ -286,6 +287,18 @@ def _count(items: Sequence[object], one: str, many: str = "") -> str:
 def _topic(findings: Sequence[Finding]) -> str:
     words = " ".join(f"{finding.category} {finding.title}" for finding in findings[:3])
     return words.replace("_", " ")
+
+
+def _columns(findings: Sequence[Finding]) -> tuple[tuple[str, int, int, int], ...]:
+    """Places that are a part of one line, where no other place is all of it."""
+    places = [p for f in findings for p in (f.source, *f.related) if p is not None]
+    parts = {p for p in places if p.column_start and p.line_start == p.line_end}
+    whole = [p for p in places if p not in parts]
+    return tuple(
+        (p.file, p.line_start, p.column_start, p.column_end)
+        for p in sorted(parts, key=lambda p: (p.file, p.line_start, p.column_start))
+        if not any(w.file == p.file and w.line_start <= p.line_start <= w.line_end for w in whole)
+    )
 
 
 def _located(findings: Sequence[Finding]) -> tuple[tuple[str, int, int], ...]:

@@ -46,6 +46,7 @@ def _given(question: Json) -> GuardInput:
         tuple((path, first, last) for path, first, last in question["located"]),
         tuple(question["trace_texts"]),
         question["limits"],
+        tuple((path, line, first, last) for path, line, first, last in question["columns"]),
         tuple((path, tuple(names)) for path, names in question["fills"]),
     )
 

@@ -114,6 +114,7 @@ def _question(given: GuardInput) -> dict[str, Json]:
         "repository": str(given.repository.absolute()),
         "located": list(given.located),
         "trace_texts": list(given.trace_texts),
+        "columns": list(given.columns),
         "fills": list(given.fills),
         "limits": None if given.limits is None else dict(given.limits),
     }

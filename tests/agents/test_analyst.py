@@ -77,6 +77,8 @@ def test_an_invented_quote_is_rejected_and_said(vendor: str) -> None:
         ({"quotes": [{"run": "R1", "quote": NEW}]}, "does not occur in R1"),
         ({"quotes": [{"run": "R2", "quote": OLD}, {"run": "R2", "quote": "x y z"}]}, "'x y z'"),
         ({"quotes": [{"run": "R2", "quote": OLD.lower()}]}, "does not occur in R2"),
+        ({"quotes": [{"run": "R2", "quote": "e"}]}, "'e' is too short to show anything"),
+        ({"quotes": [{"run": "R2", "quote": " plan"}]}, "too short to show anything"),
     ],
 )
 def test_a_finding_that_does_not_stand_up_is_rejected(

@@ -98,6 +98,25 @@ def test_an_answer_whose_quote_stands_nowhere_does_not_count() -> None:
     assert "3 of 3 answers quote nothing" in opinion.detail
 
 
+@pytest.mark.parametrize(
+    ("quote", "is_counted"),
+    [("answered:", False), ("e", False), (". ", False), ("sorry", True), ("No.", True)],
+)
+def test_a_quote_of_our_own_labels_or_of_a_few_letters_does_not_count(
+    quote: str, is_counted: bool
+) -> None:
+    def lazy(request: ModelRequest) -> ModelReply:
+        answer = "no" if OPPOSITE in parts(request)[0] else "yes"
+        return in_the_vendors_form(request, {"answer": answer, "quote": quote, "reason": ""})
+
+    said = "No." if quote == "No." else "I am sorry, no."
+    with ModelServer(lazy) as server:
+        opinion = judge(server).opinion("apologises", ReplayResult("a", "ok", {"answer": said}))
+
+    assert (opinion.held is True) is is_counted
+    assert all(vote.is_valid is is_counted for vote in opinion.votes)
+
+
 def test_the_judge_sees_no_secrets_and_no_hidden_characters() -> None:
     key = "sk-proj-" + "Ab1" * 16
     shown = as_text(

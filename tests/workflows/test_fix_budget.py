@@ -48,7 +48,11 @@ def analyst(request: ModelRequest) -> ModelReply:
     if "The statement:" in text:
         is_right = "opens at 8" in text.rpartition("answered:")[2]
         answer = "yes" if is_right is (OPPOSITE not in text) else "no"
-        value: dict[str, Any] = {"answer": answer, "quote": "answered:", "reason": "it says so"}
+        value: dict[str, Any] = {
+            "answer": answer,
+            "quote": "in the morning",
+            "reason": "it says so",
+        }
     else:
         value = PROPOSAL if "Kinds of edits" in str(request.messages) else REPORT
     return with_usage(in_the_vendors_form(request, value))
