@@ -42,8 +42,6 @@ _CANCELS = {
 }
 """Exceptions that end a run without it having failed, by class name, with the reason noted."""
 
-_OK = RunStatus.OK  # looking up an enumeration's member costs 5 µs with cold caches
-
 OpenRun = View
 """A run that has started: `fields` may be added to until it is finished."""
 
@@ -269,13 +267,11 @@ class Book:
         if place.name is not None:
             self._open.pop(place.name, None)
         fields["end_ns"] = place.wall_ns + time.monotonic_ns() - place.monotonic_ns
-        if "status" not in fields:
-            fields["status"] = _OK
         run.size_bytes += size_bytes
         run.gave = gave
         run.ended = fields
         if not place.is_sampled:
-            if place.root is None and fields["status"] is RunStatus.ERROR:
+            if place.root is None and fields.get("status") is RunStatus.ERROR:
                 self.sink.leave_out(failed=1)
         elif not self.sink.put(run) and run.queue is not None:
             # The queue is full but holds the start of this run: its end goes with it, lightly.

@@ -193,7 +193,9 @@ class Call(Meter):
         if run is None:
             return
         self.stop()
-        self._leave()
+        mark, self._mark = self._mark, None
+        if mark is not None:
+            _context.leave(mark)
         further = self.further
         held: Any = None
         size_bytes, gave = 0, None

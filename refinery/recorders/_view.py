@@ -173,7 +173,7 @@ class View(Record):
             "parent_id": self.parent_id,
             "dotted_order": dotted_order(place),
             "start_ns": place.start_ns,
-            "status": "running",
+            "status": "running" if ended is None else "ok",
         }
         fields: dict[str, Any] = {}
         known = self.fields.copy()
