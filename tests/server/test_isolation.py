@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -337,3 +338,22 @@ def test_the_session_tells_whose_token_it_is_and_nothing_of_the_machine(everybod
     assert (told["store"], told["repository"], told["has_model"]) == ("", None, False)
     assert everybody.get("/session")["scope"] is None
     assert everybody.get("/session")["store"]
+
+
+def test_what_is_wrong_with_the_server_is_told_to_the_owner_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reasons name places of the machine, and may name traces of others."""
+    with api(tmp_path) as asked:
+        asked.store.write_runs([run("own", user_id="ada")])
+        client = ada(asked)
+        monkeypatch.setenv("REFINERY_REPLAY__REPEATS", "many")
+        answers = [one.get("/search?q=lamp") for one in (client, asked.client)]
+        assert [one.status_code for one in answers] == [400, 400]
+        assert ["REFINERY_" in one.text for one in answers] == [False, True]
+        monkeypatch.delenv("REFINERY_REPLAY__REPEATS")
+
+        asked.store.close()
+        answers = [one.get("/traces/own") for one in (client, asked.client)]
+        assert [one.status_code for one in answers] == [503, 503]
+        assert [str(tmp_path) in one.text for one in answers] == [False, True]

@@ -26,6 +26,7 @@ from refinery.workflows.traces import LABEL_KEY
 
 NOT_OPEN = "this token reads the traces of one user and opens nothing else"
 """Why a user's token is refused."""
+ASK = "ask whoever runs the server"
 
 
 def confined(store: Store, grant: Grant) -> Store:

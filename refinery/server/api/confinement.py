@@ -8,13 +8,12 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from refinery.server.answers import problem
-from refinery.server.api.confined import NOT_OPEN
+from refinery.server.api.confined import ASK, NOT_OPEN
 from refinery.server.api.services import view_of
 from refinery.server.tokens import CALLER, Caller
 
 DESCRIPTION = "/openapi.json"
 """Tells how to ask, and holds nothing that was recorded."""
-_HINT = "ask whoever runs the server"
 
 
 class Confinement:
@@ -42,7 +41,7 @@ class Confinement:
         found = (one for one in self.routes if one.matches(scope)[0] is Match.FULL)
         route = next(found, None)
         if caller is None or (route is not None and not is_confined(route)):
-            return problem(403, NOT_OPEN, hint=_HINT)
+            return problem(403, NOT_OPEN, hint=ASK)
         return problem(404, "Not Found") if route is None else None
 
 

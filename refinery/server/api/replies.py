@@ -22,6 +22,7 @@ from refinery.model.trace import Json
 from refinery.server.answers import RequestError, problem, to_bytes
 from refinery.server.api.shapes import ErrorShape
 from refinery.server.limits import STORE_RETRY_AFTER_S
+from refinery.server.tokens import CALLER, Caller
 
 SCHEMA_VERSION = 1
 """Version of every document of the API."""
@@ -66,6 +67,10 @@ async def on_own_error(request: Request, error: Exception) -> Response:
         raise error
     status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 400)
     headers = {"retry-after": str(STORE_RETRY_AFTER_S)} if status == 503 else None
+    caller: Caller | None = request.scope.get(CALLER)
+    if status == 503 and (caller is None or caller.grant is not None):
+        # What is wrong with a store names its place, and may name what others have in it.
+        return problem(status, "the store cannot be used now", code=error.code, headers=headers)
     return problem(
         status,
         str(encode(str(error))),

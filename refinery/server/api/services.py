@@ -11,10 +11,11 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import Request
 
+from refinery.errors import InputError
 from refinery.model.trace import Json, TraceSummary
 from refinery.ports import Store
 from refinery.server.answers import RequestError
-from refinery.server.api.confined import NOT_OPEN, confined
+from refinery.server.api.confined import ASK, NOT_OPEN, confined
 from refinery.server.api.digests import Digests
 from refinery.server.config import ServeSettings
 from refinery.server.jobs.board import Board
@@ -83,9 +84,14 @@ class View:
         """What a workflow works with, around `store`.
 
         Raises:
-            InputError: a setting is wrong.
+            InputError: a setting is wrong; a user is not told which.
         """
-        return replace(self._services.workspace(), store=self.store)
+        try:
+            return replace(self._services.workspace(), store=self.store)
+        except InputError as error:
+            if self.grant is None:
+                raise
+            raise InputError("a setting of the server is wrong", hint=ASK) from error
 
     def searching(self, filling_s: float) -> Ways:
         """How to search: the index is everybody's, whoever asks."""
