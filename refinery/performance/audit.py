@@ -68,7 +68,7 @@ _COMPONENTS = """WITH latest AS (
     FROM runs WHERE name IS NOT NULL AND start_ns IS NOT NULL AND {where} GROUP BY 1, 2)
 SELECT runs.layer, runs.name, nullif(latest.variant, ''), count(*), coalesce(sum(duration_ms), 0),
     quantile_cont(duration_ms, 0.5), quantile_cont(duration_ms, 0.9), quantile_cont(cpu_ms, 0.5),
-    count_if(status = 'ok') / nullif(count_if(status IN ('ok', 'error')), 0),
+    count(*) FILTER (status = 'ok') / nullif(count(*) FILTER (status IN ('ok', 'error')), 0),
     mode(code_file), mode(code_line)
 FROM (SELECT * FROM runs WHERE {where}) AS runs JOIN latest
     ON latest.name = runs.name AND latest.layer IS NOT DISTINCT FROM runs.layer
@@ -132,13 +132,13 @@ def measure(reader: Reader, frame: Frame, one: Component, threshold: Threshold) 
     where, parameters = _of(one, frame)
     if limit.is_least:
         sql = (
-            "SELECT count_if(status = 'error'), count_if(status IN ('ok', 'error')) "  # noqa: S608  # our own names
-            f"FROM runs WHERE {where}"
+            "SELECT count(*) FILTER (status = 'error'), "  # noqa: S608  # our own names
+            f"count(*) FILTER (status IN ('ok', 'error')) FROM runs WHERE {where}"
         )
         beyond, total = reader.query(sql, parameters)[0]
         return Measured(beyond, total, (total - beyond) / total if total else None)
     sql = (
-        f"SELECT count_if({limit.column} > ?), count({limit.column}), "  # noqa: S608  # our own names
+        f"SELECT count(*) FILTER ({limit.column} > ?), count({limit.column}), "  # noqa: S608  # our own names
         f"quantile_cont({limit.column}, ?) FROM runs WHERE {where}"
     )
     given = [threshold.value, 1 - limit.share, *parameters]

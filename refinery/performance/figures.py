@@ -43,8 +43,8 @@ class Figures:
 
 
 _SQL = """SELECT {key} AS key, count(*), quantile_cont(duration_ms, [0.5, 0.9, 0.99]),
-    max(duration_ms), coalesce(sum(duration_ms), 0), count_if(status = 'error'),
-    count_if(status = 'ok'), quantile_cont(cpu_ms, 0.5),
+    max(duration_ms), coalesce(sum(duration_ms), 0), count(*) FILTER (status = 'error'),
+    count(*) FILTER (status = 'ok'), quantile_cont(cpu_ms, 0.5),
     quantile_cont(rss_delta_bytes, 0.9) / 1048576, quantile_cont(io_bytes, 0.9) / 1048576,
     min(start_ns), max(start_ns), {name}
 FROM runs AS one WHERE {where} GROUP BY 1 ORDER BY 5 DESC, 1 LIMIT {limit}"""

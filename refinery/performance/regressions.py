@@ -61,7 +61,7 @@ class Regression:
 
 _SQL = """SELECT {key} AS key, count(*),
     list(duration_ms ORDER BY hash(run_id)) FILTER (duration_ms IS NOT NULL),
-    count_if(status = 'ok'), count_if(status = 'error')
+    count(*) FILTER (status = 'ok'), count(*) FILTER (status = 'error')
 FROM runs AS one WHERE {where} GROUP BY 1"""
 
 

@@ -71,8 +71,9 @@ class Comparison:
 
 _SQL = """SELECT variant, coalesce(name, ''), mode(layer), count(*),
     quantile_cont(duration_ms, 0.5), quantile_cont(duration_ms, 0.9), quantile_cont(cpu_ms, 0.5),
-    quantile_cont(rss_delta_bytes, 0.9) / 1048576, count_if(status = 'ok'),
-    count_if(status = 'error'), min(start_ns), max(start_ns), mode(code_file), mode(code_line)
+    quantile_cont(rss_delta_bytes, 0.9) / 1048576, count(*) FILTER (status = 'ok'),
+    count(*) FILTER (status = 'error'), min(start_ns), max(start_ns),
+    mode(code_file), mode(code_line)
 FROM runs WHERE variant IS NOT NULL AND {where} GROUP BY 1, 2 ORDER BY {order}"""
 _LATEST = "max(start_ns) DESC, 1"
 _FUNCTION_FIRST = """max(code_qualname = name OR ends_with(code_qualname, '.' || name))

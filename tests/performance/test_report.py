@@ -9,6 +9,7 @@ import pytest
 from refinery.errors import InputError
 from refinery.intervals import wilson
 from refinery.model.trace import Run, RunKind, RunStatus, Usage
+from refinery.performance.audit import audit
 from refinery.performance.critical_path import Span, critical_path
 from refinery.performance.error_patterns import error_patterns, normalised
 from refinery.performance.figures import figures
@@ -16,6 +17,7 @@ from refinery.performance.frames import GROUPS, Frame
 from refinery.performance.intervals import Finding, adjusted, ratio_of_medians
 from refinery.performance.regressions import regressions
 from refinery.performance.sql import Reader, open_reader
+from refinery.performance.thresholds import Threshold
 from refinery.ports import Store
 from refinery.stores.hybrid import HybridStore
 from refinery.stores.sqlite import open_store
@@ -128,6 +130,23 @@ def test_runs_are_of_the_session_and_user_that_their_trace_names(tmp_path: Path)
     assert {one.key: one.finding for one in found.regressions}["search"] is Finding.SLOWER
     assert {one.key: one.count for one in by_session.figures} == {"after": 12, "before": 12}
     assert {one.key: one.count for one in by_user.figures} == {"ada": 24}
+
+
+@pytest.mark.parametrize("group", sorted(GROUPS))
+def test_runs_that_do_not_say_how_they_ended_are_counted(tmp_path: Path, group: str) -> None:
+    store = open_store(str(tmp_path / "traces.db"))
+    store.write_runs(Run(f"r{n}", f"r{n}", name="agent", start_ns=START_NS) for n in range(6))
+    store.write_runs([Run("odd", "odd", start_ns=10**30, end_ns=-(10**30))])
+
+    found = perf.report(store, Frame(), group, against=Frame())
+    with open_reader(store.analytics()) as reader:  # type: ignore[attr-defined]  # SQLite has it
+        audited = audit(reader, Frame(), [Threshold("*", "min_success_rate", 1)])
+    store.close()
+
+    assert sum(one.count for one in found.figures) == 7
+    assert {(one.errors, one.success_rate) for one in found.figures} == {(0, None)}
+    assert {one.success_p for one in found.regressions} == {None}
+    assert audited.violations == ()
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "hybrid"])
