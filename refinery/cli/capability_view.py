@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _MARKS = {Answerable.YES: "✓", Answerable.PARTLY: "◐", Answerable.NO: "✗"}
-_COLOURS = {Answerable.YES: "green", Answerable.PARTLY: "yellow", Answerable.NO: "red"}
+_COLOURS = {Answerable.YES: "green", Answerable.PARTLY: "magenta", Answerable.NO: "red"}
 
 
 def to_document(trace: Trace, capabilities: Sequence[Capability]) -> dict[str, Any]:
@@ -32,4 +32,4 @@ def show(trace: Trace, capabilities: Sequence[Capability], screen: "Console") ->
     for item in capabilities:
         mark = _MARKS[item.answerable]
         text = f"{mark} {item.title:<{width}}  {output.safe(item.why)}"
-        screen.print(text, style=_COLOURS[item.answerable])
+        screen.print(output.marked(text, _COLOURS[item.answerable]))

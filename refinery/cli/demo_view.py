@@ -107,4 +107,4 @@ def _show_hypotheses(outcome: "FixOutcome", screen: "Console") -> None:
 
 
 def _title(text: str, screen: "Console") -> None:
-    screen.print(f"\n{text}", style="bold cyan")
+    screen.print(f"\n{text}", style="bold")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from refinery.workflows.diff import Compared, First, TraceDiff
 
 _MARKS = {"same": " ", "changed": "~", "removed": "-", "added": "+"}
-_COLOURS = {"same": "dim", "changed": "yellow", "removed": "red", "added": "green"}
+_COLOURS = {"same": "dim", "changed": "magenta", "removed": "red", "added": "green"}
 _MAX_ROWS = 200
 _SHOWN = 3
 """Differences of one run shown; `--json` has all."""
@@ -37,7 +37,8 @@ def show(found: "TraceDiff", screen: "Console", *, everything: bool = False) -> 
     for row in rows[:_MAX_ROWS]:
         indent = "  " * min(row.pair.depth, 20)
         text = f"{_MARKS[row.state]} {indent}{name_of(row)}{_fields(row)}"
-        screen.print(text, style=_COLOURS[row.state])
+        line = output.marked(text, _COLOURS[row.state])
+        screen.print(line, style="dim" if row.state == "same" else None)
     if len(rows) > _MAX_ROWS:
         screen.print(f"  … and {len(rows) - _MAX_ROWS} more; --json lists all")
     same = len(found.rows) - len(rows)

@@ -212,5 +212,5 @@ def show_diff(patch: "Patch", screen: "Console") -> None:
     """Draw a unified diff with hidden characters made visible."""
     for line in patch.diff.splitlines():
         added, removed = line.startswith("+"), line.startswith("-")
-        style = "green" if added else "red" if removed else "cyan" if line[:2] == "@@" else None
+        style = "green" if added else "red" if removed else "dim" if line[:2] == "@@" else None
         screen.print(output.safe(line), style=style)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from refinery.errors import RefineryError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 SCHEMA_VERSION = 1
 """Version of every JSON document the command line prints."""
@@ -103,40 +105,71 @@ def safe(text: str) -> str:
     return visible(text)
 
 
+def marked(text: str, style: str) -> "Text":
+    """A line whose first word alone has a colour.
+
+    No colour of a terminal is readable on white and on black alike: words keep the terminal's.
+    """
+    from rich.text import Text
+
+    line = Text(text)
+    line.stylize(style, 0, len(text.split(" ", 1)[0]))
+    return line
+
+
 _LEAST = 16
 """Characters that a column of words keeps when the terminal is narrow."""
 _MOST_STIFF = 40
 """Longest cell of a column that is never broken; ids have 36 characters."""
 
 
-def table(target: "Console", columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Draw a plain table; cells are made safe for the terminal.
+_FIGURE = re.compile(r"[-+<>~$ ]{0,3}\d[\d,.]*(?:e[-+]\d+)? ?(?:[kMG]?B|ms|s|min|h|d|%|USD|x)?|-|")
+"""A cell that is a number, perhaps with its unit; or an empty one."""
 
-    Numbers, times and ids are never broken: words give way, and when that does not do, the
-    terminal breaks the line.
+
+def table(
+    target: "Console",
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    spare: Sequence[str] = (),
+) -> None:
+    """Draw a plain table; cells are made safe for the terminal, figures stand on the right.
+
+    Numbers, times and ids are never broken: words give way, then the spare columns; when that
+    does not do, the terminal breaks the line.
+
+    Args:
+        target: where it is drawn.
+        columns: their headings.
+        rows: cells in the order of the columns; None is an empty cell.
+        spare: headings of columns that a narrow terminal does without, the first one first.
     """
     from rich.cells import cell_len
     from rich.table import Table
 
     cells = [["" if cell is None else safe(str(cell)) for cell in row] for row in rows]
+    below = list(zip(*cells, strict=True)) if cells else [()] * len(columns)
+    stiff = [all(map(_is_stiff, column)) for column in below]
+    widest = [max(map(cell_len, (name, *b))) for name, b in zip(columns, below, strict=True)]
+    least = [w if s else min(w, _LEAST) for w, s in zip(widest, stiff, strict=True)]
+    kept = list(range(len(columns)))
+    for name in spare:
+        if sum(least[at] + 2 for at in kept) - 2 > target.width:
+            kept.remove(columns.index(name))
     drawn = Table(box=None, pad_edge=False, header_style="bold")
-    least = 2 * (len(columns) - 1)
-    for column, below in zip(
-        columns, zip(*cells, strict=True) if cells else ((),) * len(columns), strict=True
-    ):
-        is_stiff = all(map(_is_stiff, below))
-        widest = max(map(cell_len, (column, *below)))
+    for at in kept:
+        is_figures = bool(below[at]) and all(map(_FIGURE.fullmatch, below[at]))
         drawn.add_column(
-            column,
+            columns[at],
             overflow="fold",
-            no_wrap=is_stiff,
-            min_width=None if is_stiff else min(widest, _LEAST),
+            no_wrap=stiff[at],
+            min_width=None if stiff[at] else least[at],
+            justify="right" if is_figures else "left",
         )
-        least += widest if is_stiff else min(widest, _LEAST)
     for row in cells:
-        drawn.add_row(*row)
+        drawn.add_row(*(row[at] for at in kept))
     width = target.width
-    target.width = max(width, least)
+    target.width = max(width, sum(least[at] + 2 for at in kept) - 2)
     target.print(drawn)
     target.width = width
 

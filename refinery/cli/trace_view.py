@@ -96,7 +96,7 @@ def _tree(trace: Trace) -> "Tree":
     for run in trace.runs:  # tree order: a parent comes before its children
         above, depth = drawn.get(run.parent_id or "", (top, 0))
         colour = _COLOURS.get(run.status or "", "")
-        branch = above.add(Text(output.safe(_summary(run)), style=colour))
+        branch = above.add(output.marked(output.safe(_summary(run)), colour))
         drawn[run.run_id] = (branch, depth + 1) if depth < _MAX_TREE_DEPTH else (above, depth)
         if run.error:
             reason = run.error.message.strip().split("\n")[0]

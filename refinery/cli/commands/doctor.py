@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SETTINGS = examples(
     "refinery doctor", "refinery doctor --mend", "refinery doctor --repo ~/agents/support --json"
 )
-STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+STYLES = {"ok": "green", "warn": "magenta", "fail": "bold red"}
 
 
 def command(
@@ -76,6 +76,6 @@ def _mend(found: "list[Examination]", folder: Path, *, yes: bool) -> bool:
 def _show(found: "list[Examination]", screen: "Console") -> None:
     for item in found:
         line = f"{item.state.value:<5} {item.name:<13} {output.safe(item.detail)}"
-        screen.print(line, style=STYLES[item.state.value])
+        screen.print(output.marked(line, STYLES[item.state.value]))
         if item.fix:
             screen.print(f"      {'':<13} fix: {output.safe(item.fix)}")

@@ -54,4 +54,6 @@ def _show(found: "list[Span]", screen: "Console") -> None:
         output.note("no sessions match")
         return
     rows = [(one.name, one.user, *search_view.figures(one)) for one in found]
-    output.table(screen, ("session", "user", *search_view.FIGURES), rows)
+    output.table(
+        screen, ("session", "user", *search_view.FIGURES), rows, spare=("first", "tokens")
+    )

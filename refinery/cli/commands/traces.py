@@ -18,6 +18,9 @@ EPILOG = """Examples:
   refinery traces --text "invoice overdue" --json
 """
 SETTINGS = {"epilog": EPILOG}
+_WIDE = 100
+"""Columns of a terminal from which seconds are told."""
+_TO_THE_MINUTE = len("2026-11-22 00:50")
 
 
 def command(  # one option a filter: the list is the interface
@@ -88,6 +91,7 @@ def _show(found: "list[TraceSummary]", screen: "Console") -> None:
     if not found:
         return
     columns = ("trace", "name", "status", "label", "runs", "errors", "tokens", "start", "source")
+    is_narrow = screen.width < _WIDE
     rows = [
         (
             summary.trace_id,
@@ -97,12 +101,12 @@ def _show(found: "list[TraceSummary]", screen: "Console") -> None:
             summary.runs,
             summary.errors,
             summary.total_tokens,
-            output.local_time(summary.start_ns),
+            output.local_time(summary.start_ns)[: _TO_THE_MINUTE if is_narrow else None],
             summary.source,
         )
         for summary in found
     ]
-    output.table(screen, columns, rows)
+    output.table(screen, columns, rows, spare=("source", "tokens", "errors", "runs", "label"))
 
 
 def _short(name: str, limit: int = 40) -> str:

@@ -56,4 +56,6 @@ def _show(found: "list[Span]", screen: "Console") -> None:
         (one.name if one.name is not None else "(none)", len(one.parts), *search_view.figures(one))
         for one in found
     ]
-    output.table(screen, ("user", "sessions", *search_view.FIGURES), rows)
+    output.table(
+        screen, ("user", "sessions", *search_view.FIGURES), rows, spare=("first", "tokens")
+    )

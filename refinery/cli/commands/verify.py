@@ -64,7 +64,8 @@ def _show(found: "Verified", screen: "Console") -> None:
     screen.print(f"{output.safe(found.change_id)}  commit {found.commit[:12]}", style="bold")
     for step in found.steps:
         mark, colour = ("✓", "green") if step.holds else ("✗", "red")
-        screen.print(f"{mark} {step.name:<8} {output.safe(step.detail)}", style=colour)
+        line = f"{mark} {step.name:<8} {output.safe(step.detail)}"
+        screen.print(output.marked(line, colour))
     if found.holds and found.trial:
         screen.print(f"The proof holds (sandbox {found.trial.sandbox}).")
     else:
