@@ -18,6 +18,9 @@ from types import ModuleType
 
 from refinery.errors import PluginError
 
+_ALIKE = 0.7
+"""How alike a mistyped name and a plug-in's must be; at the usual 0.6 `nope` is `openai`."""
+
 
 @cache
 def _files(room: str) -> dict[str, Path]:
@@ -105,7 +108,7 @@ def load(room: str, name: str) -> ModuleType:
             f"{room}/{name} needs the library {error.name!r}, which is not installed",
             hint=f"pip install {error.name}, or: pip install 'refinery[all]'",
         ) from error
-    close = get_close_matches(name, names(room), n=1)
+    close = get_close_matches(name, names(room), n=1, cutoff=_ALIKE)
     raise PluginError(
         f"no {room} plug-in named {name!r}",
         hint=f"did you mean {close[0]!r}?" if close else f"one of: {', '.join(names(room))}",

@@ -101,15 +101,20 @@ def show_report(report: "Report", screen: "Console", *, only_errors: bool = Fals
 def _show_errors(report: "Report", screen: "Console") -> None:
     screen.print("\nErrors, where they came up", style="bold")
     for one in report.errors:
-        names = ", ".join(one.names)
+        names = _cut(", ".join(one.names))
         first, last = output.local_time(one.first_ns), output.local_time(one.last_ns)
-        example = one.example.partition("\n")[0]
-        screen.print(output.safe(f"{one.count:>5}  {one.type or 'error'} in {names}"))
-        screen.print(output.safe(f"       {one.pattern or '(no message)'}"))
-        if example != one.pattern:
-            screen.print(output.safe(f"       e.g. {example[:_EXAMPLE]}"))
+        pattern, example = _cut(one.pattern), _cut(one.example.partition("\n")[0])
+        screen.print(output.safe(f"{one.count:>5}  {_cut(one.type or 'error')} in {names}"))
+        screen.print(output.safe(f"       {pattern or '(no message)'}"))
+        if example != pattern:
+            screen.print(output.safe(f"       e.g. {example}"))
         screen.print(f"       first {first}, last {last}")
         screen.print(output.safe(f"       refinery show {one.example_trace}"))
+
+
+def _cut(text: str) -> str:
+    """The beginning of a text that may be of any length."""
+    return text if len(text) <= _EXAMPLE else f"{text[:_EXAMPLE]}…"
 
 
 def _show_costs(report: "Report", screen: "Console") -> None:
@@ -149,7 +154,7 @@ def _show_figures(report: "Report", screen: "Console") -> None:
                 "-" if one.p50_ms is None else ms(one.total_ms),
             )
         )
-    output.table(screen, columns, rows)
+    output.table(screen, columns, rows, spare=("p90", "tokens", "total"))
 
 
 def _group(report: "Report", key: str | None, name: str | None = None) -> str:

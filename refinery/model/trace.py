@@ -8,6 +8,10 @@ from typing import Any, TypeAlias
 Json: TypeAlias = Any
 """Anything `json` can write: null, booleans, numbers, strings, lists, string-keyed objects."""
 
+TIMELESS_SOURCES = frozenset({"messages"})
+"""Sources that hold no times: those of their runs are made up to keep an order, and are no
+durations (`metadata.synthetic_times`)."""
+
 
 class RunKind(StrEnum):
     """What sort of work a run did."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from refinery.errors import InputError
-from refinery.model.trace import Json, RunKind, RunStatus
+from refinery.model.trace import TIMELESS_SOURCES, Json, RunKind, RunStatus
 from refinery.ports import RunFilter, Store, TraceFilter
 from refinery.workflows import overview
 from refinery.workflows.what_if_outcome import cost_of
@@ -45,7 +45,7 @@ class _Sample:
 def measure(store: Store, question: Question) -> dict[str, Json]:
     """Counts, percentiles, errors, tokens and costs, in all and by group, over time.
 
-    Percentiles are of what has ended, by nearest rank. Costs are known of model calls alone.
+    Percentiles are of what has ended, by nearest rank; sources without times have none. Costs are known of model calls alone.
 
     Raises:
         InputError: there is no such group.
@@ -88,7 +88,7 @@ def _traces(store: Store, question: Question) -> Iterator[_Sample]:
     for one in store.list_traces(wanted):
         if one.start_ns is None:
             continue
-        ended = one.end_ns
+        ended = None if one.source in TIMELESS_SOURCES else one.end_ns
         yield _Sample(
             group=(one.name if question.group == "name" else one.project) or "",
             start_ns=one.start_ns,
@@ -116,7 +116,7 @@ def _calls(store: Store, question: Question) -> Iterator[_Sample]:
             yield _Sample(
                 group=overview.cut(run.model_responded or run.model_requested or ""),
                 start_ns=run.start_ns,
-                duration_ms=run.duration_ms,
+                duration_ms=None if stored.source in TIMELESS_SOURCES else run.duration_ms,
                 failed=run.is_failed,
                 tokens=overview.tokens(run.usage),
                 cost_usd=overview.money(cost_of(run)[0]),

@@ -230,6 +230,17 @@ def test_figures_add_up(asked: Api, group: str) -> None:
     assert document["is_cut"] is False
 
 
+@pytest.mark.parametrize("group", ["name", "model"])
+def test_made_up_times_are_no_durations(tmp_path: Path, group: str) -> None:
+    with api(tmp_path) as asked:
+        asked.store.write_runs(sample("t").runs, source="messages")
+
+        total = asked.get("/performance", group=group)["total"]
+
+        assert total["count"] > 0
+        assert total["p50_ms"] is None
+
+
 def test_a_trace_that_a_change_refers_to_is_not_deleted(tmp_path: Path) -> None:
     with api(tmp_path) as asked:
         asked.store.write_runs(sample("t").runs)

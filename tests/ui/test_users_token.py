@@ -34,6 +34,12 @@ def test_the_pages_show_a_user_their_own_traces_and_no_page_that_is_closed(
     expect(navigation.get_by_role("link", name="Guide")).to_have_count(0)
     assert token not in seen.page.url
     assert "canary" not in seen.page.content()
+    seen.goto("/ui/traces/own")
+    expect(seen.page.get_by_role("link", name="Compare")).to_be_visible()
+    expect(seen.page.get_by_role("link", name="Diagnose")).to_have_count(0)
+    seen.page.get_by_label("More actions").click()
+    expect(seen.page.get_by_text("Download the tree")).to_be_visible()
+    expect(seen.page.get_by_text("Delete …")).to_have_count(0)
     seen.goto("/ui/search?q=lamp")
     expect(seen.page.get_by_text("mine").first).to_be_visible()
     assert "canary" not in seen.page.content()

@@ -6,12 +6,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from refinery.model.trace import Feedback, Json
+from refinery.model.trace import TIMELESS_SOURCES, Feedback, Json
 from refinery.stores._shared import analytics, layout
-
-TIMELESS = frozenset({"messages"})
-"""Sources that hold no times: those of their runs are made up to keep an order, and are no
-durations (`metadata.synthetic_times`)."""
 
 
 def run_row(
@@ -36,7 +32,7 @@ def run_row(
         text(columns[5]),
         start,
         end,
-        None if about[0] in TIMELESS else _duration_ms(start, end, metrics),
+        None if about[0] in TIMELESS_SOURCES else _duration_ms(start, end, metrics),
         text(columns[9]),
         text(columns[10]),
         text(about[1]),

@@ -1,6 +1,6 @@
 /** What can be done with a trace: diagnose, what if, compare, label, download, delete. */
-import { html, useEffect, useRef } from "../html.js";
-import { address, send } from "../api.js";
+import { html, useEffect, useRef, useState } from "../html.js";
+import { address, send, session } from "../api.js";
 import { link, navigate } from "../location.js";
 import { confirm } from "./confirm.js";
 import { Icon } from "./icon.js";
@@ -10,6 +10,8 @@ import { toast } from "./toast.js";
 export function TraceActions({ trace, reload }) {
   const id = encodeURIComponent(trace.trace_id);
   const menu = useRef(null);
+  const [isOwner, setOwner] = useState(true);
+  useEffect(() => { session().then(({ scope }) => setOwner(!scope), () => {}); }, []);
   const close = () => { if (menu.current) menu.current.open = false; };
   useEffect(() => {
     const elsewhere = (event) => { if (!menu.current?.contains(event.target)) close(); };
@@ -46,17 +48,26 @@ export function TraceActions({ trace, reload }) {
       navigate("/ui/");
     } catch (error) { toast.failure(error); }
   };
+  const compare = html`<a class="button" href=${link("/compare", { left: trace.trace_id })}>Compare</a>`;
+  const download = html`<a href=${address(`/traces/${id}`)} download="trace.json" onClick=${close}><${Icon} name="download" />Download the tree</a>`;
+  // A user's token reads: it starts no work, labels nothing and deletes nothing.
+  if (!isOwner) return html`
+    ${compare}
+    <details class="menu" ref=${menu} onKeyDown=${escape}>
+      <summary class="button" aria-label="More actions">More</summary>
+      <div class="menu-items">${download}</div>
+    </details>`;
   return html`
     <a class="button button-primary" href=${link(`/diagnosis/${id}`)}>Diagnose</a>
     <a class="button" href=${link(`/whatif/${id}`)}>What if?</a>
-    <a class="button" href=${link("/compare", { left: trace.trace_id })}>Compare</a>
+    ${compare}
     <details class="menu" ref=${menu} onKeyDown=${escape}>
       <summary class="button" aria-label="More actions">More</summary>
       <div class="menu-items">
         <a href=${link("/guide", { trace: trace.trace_id })} onClick=${close}><${Icon} name="flag" />Mend it in plain words</a>
         <button type="button" onClick=${() => label("pass")}><${Icon} name="flag" />Label: pass</button>
         <button type="button" onClick=${() => label("fail")}><${Icon} name="flag" />Label: fail</button>
-        <a href=${address(`/traces/${id}`)} download="trace.json" onClick=${close}><${Icon} name="download" />Download the tree</a>
+        ${download}
         <button type="button" class="menu-danger" onClick=${remove}><${Icon} name="cross" />Delete …</button>
       </div>
     </details>`;
