@@ -16,7 +16,7 @@ from refinery.recorders._book import Book, ending
 from refinery.recorders._guards import HOSTS, guarded, lose, text
 from refinery.recorders._metrics import Meter
 from refinery.recorders._order import Place
-from refinery.recorders._snapshot import Snapshot, fragment, snapshot
+from refinery.recorders._snapshot import Snapshot, fragment_of_own, snapshot
 from refinery.recorders._view import View
 
 _ENDED: dict[str, Any] = {}
@@ -200,7 +200,7 @@ class Call(Meter):
         held: Any = None
         size_bytes, gave = 0, None
         try:
-            held, size_bytes, gave = fragment({"output": result})
+            held, size_bytes, gave = fragment_of_own({"output": result})
         except HOSTS:
             raise
         except BaseException as error:  # noqa: BLE001  # hostile values may raise anything
@@ -290,7 +290,7 @@ def open_run(
     given = None
     if inputs is not None:
         try:
-            fields["inputs"], inputs_bytes, given = fragment(inputs)
+            fields["inputs"], inputs_bytes, given = fragment_of_own(inputs)
             size_bytes += inputs_bytes
         except HOSTS:
             raise

@@ -41,6 +41,10 @@ _CUT = "… (cut by the recorder)"
 _ATOMS = frozenset({int, float, bool, type(None)})
 PLAIN = _ATOMS | {str}
 _CLOSED_IN_MODELS = PLAIN | {dict}
+_NEVER_CHANGING = frozenset({int, bool, type(None)})
+"""Not floats: some of them are no numbers, which is looked up in what was encoded."""
+_LEAF_BYTES = 20
+"""Size counted for a key and what stands around its value."""
 
 
 HOSTILE = (Exception, SystemExit, GeneratorExit)
@@ -248,6 +252,24 @@ def fragment(value: Any) -> tuple[Any, int, Any]:
     taker = Snapshot()
     held = taker.hold(value)
     return held, taker.size_bytes, None
+
+
+def fragment_of_own(value: dict[str, Any]) -> tuple[Any, int, Any]:
+    """The same as `fragment` for a dictionary that nobody else will change.
+
+    When its values cannot change either, as most arguments and results, it is kept as it is and
+    the writer encodes it: with cold caches encoding costs the host 20 µs.
+    """
+    size_bytes = 0
+    for item in value.values():
+        kind = type(item)
+        if kind is str:
+            size_bytes += len(item)
+        elif kind not in _NEVER_CHANGING:
+            return fragment(value)
+    if size_bytes > MAX_TEXT:
+        return fragment(value)
+    return value, size_bytes + _LEAF_BYTES * len(value), None
 
 
 def snapshot(value: Any) -> tuple[Any, int]:

@@ -19,10 +19,14 @@ import pytest
 from refinery import instrument, track
 from refinery.model.trace import RunKind, RunStatus
 from refinery.recorders import _context
+from refinery.recorders._book import Book
 from refinery.recorders._hand import Call
+from refinery.recorders._origin import OriginReader
+from refinery.recorders._snapshot import MAX_TEXT
 from refinery.recorders.instrument import carry
+from refinery.recorders.sink import SpoolSink
 from tests.recorders._by_hand import recording
-from tests.recorders._collect import ListSink
+from tests.recorders._collect import ListSink, views
 
 
 @pytest.fixture
@@ -556,3 +560,46 @@ def test_a_context_that_outlives_a_run_keeps_nothing_it_held(sink: ListSink) -> 
     assert kept[0].run(_context.current_run) == run.run_id
     kept[0].run(add, 1)
     assert sink.named("add").parent_id == run.run_id
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ("plain", "plain"),
+        (True, True),
+        (None, None),
+        (2**80, 2**80),
+        ("a lone \ud800 surrogate", "a lone ? surrogate"),
+        (float("nan"), "nan"),
+        (1.5, 1.5),
+        (("a", 1), ["a", 1]),
+    ],
+)
+def test_values_that_cannot_change_are_told_as_all_others(
+    tmp_path: Path, value: Any, kept: Any
+) -> None:
+    spool = SpoolSink(tmp_path)
+    token = _context.enter("outside", Book(spool, origin=OriginReader(Path.cwd())))
+
+    @instrument
+    def echo(given: Any) -> Any:
+        return given
+
+    echo(value)
+    _context.leave(token)
+    spool.flush(60)
+
+    run = views(tmp_path)[-1]["run"]
+    assert (run["inputs"], run["outputs"]) == ({"given": kept}, {"output": kept})
+
+
+def test_a_long_text_is_cut(sink: ListSink) -> None:
+    @instrument
+    def long() -> str:
+        return "a" * (MAX_TEXT + 10)
+
+    long()
+
+    (run,) = sink.runs
+    assert isinstance(run.outputs, dict)
+    assert run.outputs["output"].endswith("(cut by the recorder)")
