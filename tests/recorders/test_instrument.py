@@ -573,6 +573,9 @@ def test_a_context_that_outlives_a_run_keeps_nothing_it_held(sink: ListSink) -> 
         (float("nan"), "nan"),
         (1.5, 1.5),
         (("a", 1), ["a", 1]),
+        ({"a": "text", "b": 2**80, 3: None}, {"a": "text", "b": 2**80, "3": None}),
+        ({"a": float("inf"), "b": 1}, {"a": "inf", "b": 1}),
+        ({"a": {"b": "deep"}}, {"a": {"b": "deep"}}),
     ],
 )
 def test_values_that_cannot_change_are_told_as_all_others(
@@ -591,6 +594,25 @@ def test_values_that_cannot_change_are_told_as_all_others(
 
     run = views(tmp_path)[-1]["run"]
     assert (run["inputs"], run["outputs"]) == ({"given": kept}, {"output": kept})
+
+
+def test_what_is_changed_later_is_told_as_it_was(sink: ListSink, tmp_path: Path) -> None:
+    spool = SpoolSink(tmp_path)
+    token = _context.enter("outside", Book(spool, origin=OriginReader(Path.cwd())))
+
+    @instrument
+    def change(given: dict[str, Any]) -> dict[str, Any]:
+        given["question"] = "changed inside"
+        return given
+
+    answer = change({"question": "asked"})
+    answer["question"] = "changed afterwards"
+    _context.leave(token)
+    spool.flush(60)
+
+    run = views(tmp_path)[-1]["run"]
+    assert run["inputs"] == {"given": {"question": "asked"}}
+    assert run["outputs"] == {"output": {"question": "changed inside"}}
 
 
 def test_a_long_text_is_cut(sink: ListSink) -> None:
