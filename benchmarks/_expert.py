@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,8 +157,12 @@ def _next(waiting: dict[str, list[str]], page: str, screen: str, times: int) -> 
 def _cut(child: "pexpect.spawn[str]", how: str) -> None:
     """End the session as a person or a power cut does."""
     if how == "ctrl-c":
+        until = time.monotonic() + child.timeout
         child.sendintr()
-        child.expect(pexpect.EOF)
+        # Pressed in the moment between the question and the wait for an answer, `input` misses it.
+        while child.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=10) == 1:
+            assert time.monotonic() < until, "Ctrl-C does not end the session"
+            child.sendintr()
         child.close()
     elif how == "kill":
         child.kill(signal.SIGKILL)

@@ -32,6 +32,7 @@ STEPS: dict[str, Callable[[nodes.Parts, FixState], FixState]] = {
     "approve": nodes.approve,
     "commit": nodes.commit,
 }
+_FIRST = next(iter(STEPS))
 
 
 def build(parts: nodes.Parts, checkpointer: BaseCheckpointSaver[str]) -> Graph:
@@ -48,7 +49,9 @@ def build(parts: nodes.Parts, checkpointer: BaseCheckpointSaver[str]) -> Graph:
 def following(checkpointer: BaseCheckpointSaver[str], session_id: str) -> tuple[str, ...]:
     """Nodes a session would go on with; empty when it has ended. Nothing is run."""
     graph = outline(checkpointer)
-    return tuple(graph.get_state({"configurable": {"thread_id": session_id}}).next)
+    nodes = graph.get_state({"configurable": {"thread_id": session_id}}).next
+    # Killed at once, it is kept as it was begun: checkpoints are written beside the work.
+    return tuple(_FIRST if node == START else node for node in nodes)
 
 
 def end(checkpointer: BaseCheckpointSaver[str], session_id: str, values: FixState) -> None:
@@ -76,7 +79,7 @@ def _graph(
     graph: StateGraph[FixState, Any, FixState, FixState] = StateGraph(FixState)
     for name, step in steps.items():
         graph.add_node(name, step)
-    graph.add_edge(START, "detect")
+    graph.add_edge(START, _FIRST)
     graph.add_conditional_edges(
         "detect", lambda _: "analyse" if has_model else "locate", ["analyse", "locate"]
     )

@@ -59,7 +59,8 @@ def clean(
     needed = referring(workspace.home)
     listed = store.list_traces(TraceFilter(limit=_EVERYTHING))
     latest = max((one.end_ns or one.start_ns or 0 for one in listed), default=0)
-    if not dry_run and before_ns > max(clock.now_ns(), latest):  # clocks of other machines may be ahead
+    # Clocks of other machines may be ahead.
+    if not dry_run and before_ns > max(clock.now_ns(), latest):
         raise InputError(
             "the time is yet to come, so every trace would be older",
             hint="give a time that is past; 0s means all that has happened",

@@ -72,7 +72,7 @@ def fix(
     asked = asked_in(state, run_hooks=request.run_hooks)
     with open_graph(workspace, repository, asked, say) as graph:
         config = {"configurable": {"thread_id": state["session_id"]}}
-        graph.invoke(state, config)
+        advance(graph, state, config)
         outcome = conclude(graph, config, ask)
     _learn(workspace, outcome)
     return outcome
@@ -110,7 +110,7 @@ def resume(
         waiting = graph.get_state(config).next
         if waiting and waiting != ("approve",):
             say(f"going on with: {waiting[0]}")
-            graph.invoke(None, config)
+            advance(graph, None, config)
         outcome = conclude(graph, config, ask)
     if waiting:
         _learn(workspace, outcome)
@@ -256,6 +256,18 @@ def saved_states(home: Path, session_id: str | None = None) -> Iterator[FixState
         yield state
 
 
+def advance(graph: Any, values: Any, config: Any, **more: Any) -> None:
+    """Run a graph on; every checkpoint is on the disk before the next node begins.
+
+    Args:
+        graph: the graph.
+        values: what it begins with, or the answer it waits for; None: what is kept.
+        config: the session's.
+        more: further arguments of its `invoke`.
+    """
+    graph.invoke(values, config, durability="sync", **more)
+
+
 def open_states(home: Path) -> Iterator[tuple[FixState, str]]:
     """The sessions that can be resumed, each with the node it would go on with."""
     from refinery.agents.pipeline import following
@@ -330,7 +342,8 @@ def conclude(graph: Any, config: dict[str, Any], ask: Ask) -> FixOutcome:
         if decision.answer == "later":
             return outcome
         _refuse_if_uncovered(outcome, decision)
-        graph.invoke(
+        advance(
+            graph,
             Command(
                 resume={
                     "answer": decision.answer,

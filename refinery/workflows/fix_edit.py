@@ -89,7 +89,7 @@ def edit(
         nodes.require_own_proof(before.values)
         guard = nodes.review(before.values, patch, trace, _Place(opened, workspace.settings))
         graph.update_state(config, _redrafted(before.values, patch, guard), as_node="draft")
-        graph.invoke(None, config)
+        fix.advance(graph, None, config)
         after = graph.get_state(config)
         attempt = decode(Attempt, after.values["attempts"][0])
         if after.next != ("approve",):
@@ -123,4 +123,4 @@ def _restore(graph: Any, config: dict[str, Any], values: FixState) -> None:
     """Let the session wait again with what it waited with before."""
     kept = {name: values.get(name) for name in _KEPT}
     graph.update_state(config, kept, as_node="prove")
-    graph.invoke(None, config)
+    fix.advance(graph, None, config)

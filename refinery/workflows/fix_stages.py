@@ -49,7 +49,7 @@ def propose(place: Place, request: FixRequest, say: Say) -> FixOutcome:
     state = initial_state(workspace, request, repository, say)
     with fix.open_graph(workspace, repository, fix.asked_in(state), say) as graph:
         config = {"configurable": {"thread_id": state["session_id"]}}
-        graph.invoke(state, config, interrupt_before=["prove"])
+        fix.advance(graph, state, config, interrupt_before=["prove"])
         return outcome_of(graph.get_state(config).values)
 
 
@@ -87,12 +87,12 @@ def prove(place: Place, session_id: str, hypothesis_id: str, say: Say) -> FixOut
         hypotheses = state.get("hypotheses") or []
         again = {"hypotheses": hypotheses, "attempts": [], "chosen": None}
         graph.update_state(config, again, as_node="hypothesise")
-        graph.invoke(None, config, interrupt_before=["prove"])
+        fix.advance(graph, None, config, interrupt_before=["prove"])
         drafts = [decode(Attempt, a) for a in graph.get_state(config).values["attempts"]]
         attempts = _only(drafts, hypothesis_id, _told_before(state.get("attempts") or []))
         values = {"attempts": [encode(attempt) for attempt in attempts]}
         graph.update_state(config, values, as_node="draft")
-        graph.invoke(None, config)
+        fix.advance(graph, None, config)
         return outcome_of(graph.get_state(config).values)
 
 
@@ -131,7 +131,7 @@ def decide(place: Place, session_id: str, decision: Decision, say: Say) -> FixOu
 def _ask_again(graph: Any, config: dict[str, Any]) -> None:
     """Put a session whose commit did not come about back to where it waits for the approval."""
     graph.update_state(config, {"decision": None}, as_node="prove")
-    graph.invoke(None, config)
+    fix.advance(graph, None, config)
 
 
 def _opened(place: Place) -> Repository:

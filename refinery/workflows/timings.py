@@ -45,7 +45,8 @@ class _Sample:
 def measure(store: Store, question: Question) -> dict[str, Json]:
     """Counts, percentiles, errors, tokens and costs, in all and by group, over time.
 
-    Percentiles are of what has ended, by nearest rank; sources without times have none. Costs are known of model calls alone.
+    Percentiles are of what has ended, by nearest rank; sources without times have none. Costs are
+    known of model calls alone.
 
     Raises:
         InputError: there is no such group.

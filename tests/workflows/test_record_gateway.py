@@ -1,5 +1,6 @@
 """`refinery record` of programs that know nothing of it: node, curl, shells, raw SDKs."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -263,10 +264,12 @@ def test_a_command_ended_by_a_signal_leaves_ended_runs(
         )
         assert child.stdout is not None
         assert "half" in child.stdout.readline()
+        command = _child_of(child.pid)
         if number is signal.SIGKILL:
-            os.kill(_child_of(child.pid), number)
+            os.kill(command, number)
         else:
             os.killpg(child.pid, number)
+        _wait_until_ended(command)  # released before, curl may end by itself
         release.set()
         _, told = child.communicate(timeout=30)
 
@@ -285,6 +288,16 @@ def _child_of(pid: int) -> int:
     """The command a `refinery record` has started."""
     children = Path(f"/proc/{pid}/task/{pid}/children")
     return int(children.read_text().split()[0])
+
+
+def _wait_until_ended(pid: int) -> None:
+    """Wait until a process has ended, be it that nobody has asked how."""
+    stat = Path(f"/proc/{pid}/stat")
+    until = time.monotonic() + 30
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        while stat.read_text().rpartition(")")[2].split()[0] != "Z":
+            assert time.monotonic() < until, "the signal did not end the command"
+            time.sleep(0.01)
 
 
 def test_a_killed_python_agent_leaves_no_run_running(workspace: Workspace) -> None:
