@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,11 @@ _connect = socket.socket.connect
 # Every client of httpx reads the machine's authorities, 150 of them, in 25 ms of processor time.
 # No test speaks TLS to anybody, so one that nobody has signed for does.
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).parent / "fakes" / "authority.pem")
+
+
+# A shell that puts a command into the background has it ignore Ctrl-C, and so do its children.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)

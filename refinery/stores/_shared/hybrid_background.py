@@ -1,6 +1,7 @@
 """The thread that keeps the DuckDB copy of a hybrid store up to date."""
 
 import atexit
+import contextlib
 import logging
 import os
 import threading
@@ -35,6 +36,7 @@ class Background:
 
     def _begin(self) -> None:
         self._process = os.getpid()
+        self._leaves_first = False
         self._thread = threading.Thread(
             target=self._work, name="refinery-hybrid-sync", daemon=True
         )
@@ -65,6 +67,18 @@ class Background:
         self._is_leaving.set()
         self.stop()
 
+    def _leave_before_duckdb(self) -> None:
+        """Have `_leave` called before what DuckDB and Arrow do at exit: then they read no more.
+
+        What was registered last is called first, and they register when they are imported.
+        """
+        if not self._leaves_first:
+            self._leaves_first = True
+            with contextlib.suppress(ImportError):  # told by the sync
+                import duckdb  # noqa: F401
+                import pyarrow  # noqa: F401
+            atexit.register(self._leave)  # once more; called twice it does no harm
+
     def _work(self) -> None:
         while True:
             self._has_work.wait()
@@ -73,6 +87,7 @@ class Background:
             self._has_work.clear()
             try:
                 if hybrid_sync.unsynced(self._environment):
+                    self._leave_before_duckdb()
                     hybrid_sync.sync(
                         self._environment, self._copy, timeout_s=0, is_over=self._is_leaving.is_set
                     )
